@@ -1,0 +1,1 @@
+"""Where everything meets: the application, the command line, the demo city."""

@@ -1,0 +1,1 @@
+"""From what departments know to what people hold: facts, rules, decisions, entitlements, allowances."""

@@ -1,0 +1,1 @@
+"""From entitlements to signed credentials, in the name of an authority."""

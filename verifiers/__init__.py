@@ -1,0 +1,1 @@
+"""Where a card is shown: partners, venues, offers, scanners, checks, redemptions."""

@@ -1,0 +1,1 @@
+"""What a person carries: devices, codes, cards, the inbox, paper."""
