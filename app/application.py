@@ -1,0 +1,136 @@
+"""Puts the house together: the only place that makes settings, clock, database and vault."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date, datetime
+from typing import Any
+
+import anyio
+from litestar import Litestar, Request
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import License
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+import app.tables  # noqa: F401  (every table must be known before the first query)
+from app.doors import ROUTERS
+from app.handlers import handlers
+from core import errors, idempotency
+from core.access.middleware import Authentication
+from core.access.rules import Caller
+from core.clock import Clock, SystemClock, day_of
+from core.database import Database
+from core.errors import NotSignedIn
+from core.idempotency import AlreadyAnswered, Answer
+from core.jobs.service import Worker
+from core.settings import Settings
+from core.vault import Vault, open_vault
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+async def provide_session(request: Request[Any, Any, Any], state: State) -> AsyncIterator[AsyncSession]:
+    """One request, one transaction: committed before the answer leaves, rolled back on any error.
+
+    A write under an Idempotency-Key keeps its answer in that same transaction.
+    """
+    database: Database = state.database
+    if request.method in READING:
+        async with database.reading() as session:
+            yield session
+        return
+    async with database.writing() as session:
+        now = state.clock.now()
+        attempt = await idempotency.begin(session, request, state.vault.secret("idempotency"), now)
+        yield session
+        if attempt is not None:
+            await attempt.keep(session)
+
+
+def provide_caller(request: Request[Any, Any, Any]) -> Caller:
+    """Who calls; doors that let nobody in without a name have a guard before this."""
+    caller = request.scope.get("user")
+    if not isinstance(caller, Caller):
+        raise NotSignedIn
+    return caller
+
+
+def provide_now(state: State) -> datetime:
+    """The present moment, by the application's clock."""
+    moment: datetime = state.clock.now()
+    return moment
+
+
+def provide_today(state: State) -> date:
+    """The present day in the city's zone."""
+    return day_of(state.clock.now(), state.settings.zone)
+
+
+def provide_settings(state: State) -> Settings:
+    settings: Settings = state.settings
+    return settings
+
+
+def provide_vault(state: State) -> Vault:
+    vault: Vault = state.vault
+    return vault
+
+
+def create_app(
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    *,
+    vault: Vault | None = None,
+    work: bool = True,
+) -> Litestar:
+    """The application. `work=False` leaves the jobs to somebody else (tests, or a worker process)."""
+    settings = settings or Settings()
+    clock = clock or SystemClock()
+    vault = vault or open_vault(settings)
+    database = Database(settings.database_url)
+    worker = Worker(database, handlers(settings, vault), clock)
+
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            if work:
+                tasks.start_soon(worker.forever)
+            yield
+            tasks.cancel_scope.cancel()
+        await database.dispose()
+
+    return Litestar(
+        route_handlers=list(ROUTERS),
+        middleware=[Authentication()],
+        dependencies={
+            "session": provide_session,
+            "caller": Provide(provide_caller, sync_to_thread=False),
+            "now": Provide(provide_now, sync_to_thread=False),
+            "today": Provide(provide_today, sync_to_thread=False),
+            "settings": Provide(provide_settings, sync_to_thread=False),
+            "vault": Provide(provide_vault, sync_to_thread=False),
+        },
+        exception_handlers={**errors.HANDLERS, AlreadyAnswered: idempotency.replay},
+        response_class=Answer,
+        request_max_body_size=settings.max_body,
+        openapi_config=OpenAPIConfig(
+            title="citycard",
+            version="1",
+            description="Facts in, entitlements out, signed cards that any venue can check.",
+            license=License(name="EUPL-1.2", identifier="EUPL-1.2"),
+            use_handler_docstrings=True,
+        ),
+        lifespan=[lifespan],
+        state=State(
+            {
+                "settings": settings,
+                "clock": clock,
+                "vault": vault,
+                "database": database,
+                "worker": worker,
+            }
+        ),
+    )
+
+

@@ -1,0 +1,8 @@
+"""Every module that keeps tables, so that migrations and tests see the whole."""
+
+import core.access.models
+import core.audit.models
+import core.idempotency
+import core.jobs.models
+
+__all__ = ["core"]

@@ -1,0 +1,1 @@
+"""Who is calling: principals, their keys and sessions, roles, and the guards on every door."""

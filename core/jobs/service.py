@@ -1,0 +1,144 @@
+"""Enqueue, lease, run, retry, give up."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import anyio
+import structlog
+from sqlalchemy import case, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from core.clock import Clock
+from core.database import Database, new_id
+from core.jobs.models import Job
+
+Handler = Callable[[AsyncSession, dict[str, Any], datetime], Awaitable[None]]
+"""Does one job in a transaction of its own; raising rolls back and tries again later."""
+
+LEASE = timedelta(minutes=5)
+ATTEMPTS = 8
+
+log = structlog.get_logger("jobs")
+
+
+async def enqueue(
+    session: AsyncSession,
+    kind: str,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    run_at: datetime,
+    once: str | None = None,
+) -> None:
+    """Owes a job, in the caller's transaction; with `once`, a job of that word that waits already is enough."""
+    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgres_insert
+    new = insert(Job).values(
+        id=new_id(), kind=kind, payload=dict(payload or {}), once=once, run_at=run_at, attempts=0
+    )
+    # Touching the waiting row locks it: the worker that takes it begins after we have committed, and so
+    # sees what we wrote. A job that had been given up is alive again.
+    dead = col(Job.dead_at).is_not(None)
+    await session.execute(
+        new.on_conflict_do_update(
+            index_elements=["once"],
+            set_={
+                "run_at": case((dead, new.excluded.run_at), else_=col(Job.run_at)),
+                "attempts": case((dead, 0), else_=col(Job.attempts)),
+                "dead_at": None,
+            },
+        )
+    )
+
+
+class Worker:
+    """Takes due jobs one by one and does them; several workers may run side by side."""
+
+    def __init__(self, database: Database, handlers: Mapping[str, Handler], clock: Clock) -> None:
+        self._database, self._handlers, self._clock = database, handlers, clock
+        self._name = secrets.token_hex(8)
+
+    async def run_due(self, limit: int = 100_000) -> int:
+        """Does what is due now, including what that work owes in turn; gives the number of jobs taken."""
+        done = 0
+        while done < limit and await self.run_one():
+            done += 1
+        return done
+
+    async def run_one(self) -> bool:
+        """Takes the next due job and does it; False when nothing is due."""
+        now = self._clock.now()
+        job = await self._database.in_transaction(lambda session: self._take(session, now))
+        if job is None:
+            return False
+        try:
+            handler = self._handlers[job.kind]
+
+            async def work(session: AsyncSession) -> None:
+                # The row goes first: who owes the same job while we work waits for us, and owes it anew.
+                await self._finish(session, job)
+                await handler(session, job.payload, now)
+
+            await self._database.in_transaction(work)
+        except Exception as failure:  # noqa: BLE001  (whatever it was, the job stays and says so)
+            error = failure
+            await self._database.in_transaction(lambda session: self._fail(session, job, error, now))
+        return True
+
+    async def forever(self, every: float = 1.0) -> None:
+        """Polls until cancelled."""
+        while True:
+            try:
+                await self.run_due()
+            except Exception as error:  # noqa: BLE001  (a database that is away comes back)
+                log.warning("jobs.poll_failed", error=type(error).__name__)
+            await anyio.sleep(every)
+
+    async def _take(self, session: AsyncSession, now: datetime) -> Job | None:
+        due = (
+            select(col(Job.id))
+            .where(
+                col(Job.dead_at).is_(None),
+                col(Job.run_at) <= now,
+                or_(col(Job.leased_until).is_(None), col(Job.leased_until) <= now),
+            )
+            .order_by(col(Job.run_at), col(Job.id))
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        taken = await session.execute(
+            update(Job)
+            .where(col(Job.id).in_(due.scalar_subquery()))
+            .values(leased_until=now + LEASE, owner=self._name, attempts=Job.attempts + 1)
+            .returning(Job)
+            .execution_options(synchronize_session=False)
+        )
+        return taken.scalar_one_or_none()
+
+    async def _finish(self, session: AsyncSession, job: Job) -> None:
+        row = await session.get(Job, job.id)
+        # Somebody else holds it when the lease ran out in between: then our work must not count.
+        if row is None or row.owner != self._name or row.attempts != job.attempts:
+            raise LeaseLost
+        await session.delete(row)
+        await session.flush()
+
+    async def _fail(self, session: AsyncSession, job: Job, error: Exception, now: datetime) -> None:
+        row = await session.get(Job, job.id)
+        if row is None or row.owner != self._name:
+            return
+        row.error = type(error).__name__
+        row.leased_until, row.owner = None, None
+        if row.attempts >= ATTEMPTS:
+            row.dead_at = now
+        else:
+            row.run_at = now + timedelta(seconds=2**row.attempts)
+        session.add(row)
+        log.warning("jobs.failed", kind=job.kind, job=str(job.id), error=row.error, attempts=row.attempts)
+
+
+class LeaseLost(Exception):
+    """The job was taken over by another worker while this one worked on it."""

@@ -1,0 +1,82 @@
+"""What an operator can set: read once, when the application is made, and handed on."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_SECRET = "change-me-change-me-change-me-32"  # noqa: S105  (refused in production mode below)
+
+
+class Mode(StrEnum):
+    """How the instance runs; only `demo` has the movable clock and its own OpenID provider."""
+
+    PRODUCTION = "production"
+    DEMO = "demo"
+    TEST = "test"
+
+
+class Settings(BaseSettings):
+    """Every setting, from the environment (`CITYCARD_…`) or `.env`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CITYCARD_", env_file=".env", extra="ignore", frozen=True, env_nested_delimiter="__"
+    )
+
+    mode: Mode = Mode.PRODUCTION
+    database_url: str = "sqlite+aiosqlite:///var/citycard.sqlite"
+    public_url: str = Field(
+        default="http://localhost:8000", description="How the outside reaches us; no trailing slash"
+    )
+    code_host: str = Field(
+        default="KARTE.DORTMUND.DE",
+        description="Host that stands in codes, upper case; its length is part of the QR budget",
+    )
+    city: str = Field(default="dortmund", description="Which folder of rulebooks/ this deployment serves")
+    time_zone: str = "Europe/Berlin"
+    vault_file: Path = Path("var/vault.json")
+    vault_secret: SecretStr = SecretStr(DEFAULT_SECRET)
+    oidc_issuer: str = Field(default="", description="The city's OpenID provider; empty: nobody can sign in")
+    oidc_client_id: str = "citycard"
+    oidc_client_secret: SecretStr = SecretStr("")
+    oidc_audience: str = Field(
+        default="citycard-api", description="`aud` that access tokens for this API must carry"
+    )
+    oidc_roles_claim: str = Field(
+        default="roles", description="Claim with a list of role names; a dotted path reaches into objects"
+    )
+    oidc_subject_claim: str = Field(
+        default="sub", description="Claim that names the person stably, for example `bpk2` behind a broker"
+    )
+    oidc_level_claim: str = Field(default="acr", description="Claim with the level of assurance")
+    trusted_proxies: tuple[str, ...] = ()
+    max_body: int = Field(default=1_000_000, description="Bytes of a request body, deliveries apart")
+    card_days: int = Field(default=14, ge=1, le=14, description="Longest life of a compact card, in days")
+    card_batch: int = Field(default=8, ge=1, le=32, description="Cards that a phone holds at once")
+    status_ttl: int = Field(default=60, description="Seconds that a status list may be cached")
+    status_days: int = Field(default=7, description="Days until a status list is too old to be relied on")
+    status_size: int = Field(default=2**17, description="Entries of one status list")
+    notice_grace_days: int = Field(
+        default=14, description="Days between a notice and the end that it announces"
+    )
+    notice_deemed_days: int = Field(
+        default=4, description="Days until a notice counts as received (§ 37(2) SGB X: the fourth day)"
+    )
+    hold_share: float = Field(
+        default=0.05, description="Share of entitlements that a delivery may end before a person must look"
+    )
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @model_validator(mode="after")
+    def _no_default_secret_in_production(self) -> Self:
+        if self.mode is Mode.PRODUCTION and self.vault_secret.get_secret_value() == DEFAULT_SECRET:
+            raise ValueError("CITYCARD_VAULT_SECRET must be set in production mode")
+        if len(self.vault_secret.get_secret_value()) < 16:
+            raise ValueError("CITYCARD_VAULT_SECRET must have at least 16 characters")
+        return self

