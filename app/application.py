@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 import app.tables  # noqa: F401  (every table must be known before the first query)
 from app.doors import ROUTERS
-from app.handlers import handlers
+from app.handlers import handlers, recurring
 from core import errors, idempotency
 from core.access.middleware import Authentication
 from core.access.rules import Caller
@@ -89,7 +89,7 @@ def create_app(
     clock = clock or SystemClock()
     vault = vault or open_vault(settings)
     database = Database(settings.database_url)
-    worker = Worker(database, handlers(settings, vault), clock)
+    worker = Worker(database, handlers(settings, vault), clock, recurring(settings))
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:

@@ -2,4 +2,8 @@
 
 from litestar import Router
 
-ROUTERS: list[Router] = []
+import core.audit.routes
+
+ROUTERS: list[Router] = [
+    core.audit.routes.router,
+]

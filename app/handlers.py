@@ -1,13 +1,27 @@
 """Every kind of job and who does it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 
-from core.idempotency import forget_expired
-from core.jobs.service import Handler
+import core.audit.service
+import core.idempotency
+from core.jobs.service import Handler, Recurring, every, nightly
 from core.settings import Settings
 from core.vault import Vault
 
 
 def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
     """What the worker can do; a job of another kind stays until somebody can."""
-    return {"answers.forget": forget_expired}
+    return {
+        "answers.forget": core.idempotency.forget_expired,
+        "audit.seal": partial(core.audit.service.seal, vault=vault),
+    }
+
+
+def recurring(settings: Settings) -> Sequence[Recurring]:
+    """What is owed again and again; within a day, in this order."""
+    return [
+        nightly("answers.forget", settings.zone),
+        every("audit.seal", timedelta(minutes=1)),
+    ]

@@ -22,7 +22,7 @@ from app import create_app
 from core.clock import FixedClock
 from core.database import Database
 from core.settings import Mode, Settings
-from core.vault import Vault, open_vault
+from core.vault import MemoryVault, Vault
 
 NOON = datetime(2026, 9, 16, 10, 0, tzinfo=UTC)
 """A Wednesday noon in Dortmund."""
@@ -140,8 +140,9 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def vault(settings: Settings) -> Vault:
-    return open_vault(settings)
+def vault() -> Vault:
+    """Keys in memory: the file vault has tests of its own, and its key derivation is slow on purpose."""
+    return MemoryVault()
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """Enqueue, lease, run, retry, give up."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import anyio
 import structlog
@@ -13,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from core.clock import Clock
+from core.clock import Clock, day_of
 from core.database import Database, new_id
 from core.jobs.models import Job
 
@@ -54,15 +56,41 @@ async def enqueue(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Recurring:
+    """A job that is owed once in each slot of time; `slot` names the slot that a moment falls into."""
+
+    kind: str
+    slot: Callable[[datetime], str]
+
+
+def every(kind: str, period: timedelta) -> Recurring:
+    """Owed once in each period."""
+    return Recurring(kind, lambda now: str(int(now.timestamp() // period.total_seconds())))
+
+
+def nightly(kind: str, zone: ZoneInfo) -> Recurring:
+    """Owed once in each calendar day of the city, at the first look after midnight."""
+    return Recurring(kind, lambda now: day_of(now, zone).isoformat())
+
+
 class Worker:
     """Takes due jobs one by one and does them; several workers may run side by side."""
 
-    def __init__(self, database: Database, handlers: Mapping[str, Handler], clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        handlers: Mapping[str, Handler],
+        clock: Clock,
+        recurring: Sequence["Recurring"] = (),
+    ) -> None:
         self._database, self._handlers, self._clock = database, handlers, clock
+        self._recurring, self._owed = recurring, dict[str, str]()
         self._name = secrets.token_hex(8)
 
     async def run_due(self, limit: int = 100_000) -> int:
         """Does what is due now, including what that work owes in turn; gives the number of jobs taken."""
+        await self._owe_recurring()
         done = 0
         while done < limit and await self.run_one():
             done += 1
@@ -96,6 +124,22 @@ class Worker:
             except Exception as error:  # noqa: BLE001  (a database that is away comes back)
                 log.warning("jobs.poll_failed", error=type(error).__name__)
             await anyio.sleep(every)
+
+    async def _owe_recurring(self) -> None:
+        now = self._clock.now()
+        owed = {each.kind: each.slot(now) for each in self._recurring}
+        new = [kind for kind, slot in owed.items() if self._owed.get(kind) != slot]
+        if not new:
+            return
+
+        async def owe(session: AsyncSession) -> None:
+            for kind in new:
+                # Another process may owe the same slot: while it waits, the two are one; once done, the
+                # second finds nothing left to do, because every recurring job may run twice.
+                await enqueue(session, kind, run_at=now, once=f"recurring:{kind}")
+
+        await self._database.in_transaction(owe)
+        self._owed = owed
 
     async def _take(self, session: AsyncSession, now: datetime) -> Job | None:
         due = (
