@@ -219,7 +219,11 @@ def read_sign1(data: bytes, at: int = 0) -> tuple[Sign1, int]:
 def read_header(protected: bytes) -> Header:
     """Reads the protected header. Few keys sign, so the same few headers come again and again."""
     header = decode(protected)
-    if not isinstance(header, dict) or header.get(_ALG) != ALGORITHM or not header.keys() <= {_ALG, _KID, _TYP}:
+    if (
+        not isinstance(header, dict)
+        or header.get(_ALG) != ALGORITHM
+        or not header.keys() <= {_ALG, _KID, _TYP}
+    ):
         raise Malformed("the header names ES256, a type and perhaps a key, and nothing else")
     typ, kid = header.get(_TYP), header.get(_KID)
     if not isinstance(typ, int):
@@ -286,7 +290,7 @@ def raw_signature(der: bytes) -> bytes:
 
 def compress(key: ec.EllipticCurvePublicKey) -> bytes:
     """The 33 bytes that stand for a P-256 public key."""
-    if not isinstance(key.curve, ec.SECP256R1):
+    if key.curve.name != _CURVE.name:
         raise ValueError("only P-256 keys are used")
     return key.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 

@@ -1,0 +1,1 @@
+"""The codes a person shows: their letters, their text, and the picture a scanner reads."""
