@@ -1,0 +1,335 @@
+"""Judges one person by a tree: the answer, the trace of how it came about, its reasons, and when it can change.
+
+Every operation is defined on missing facts (Kleene's three values, as in CEL): a false side settles `&&`
+and a true side settles `||` whatever the other is, and what is unknown never becomes yes or no by accident.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from . import tree as t
+from .days import ONE_DAY, is_under, month_end, month_start, next_day, reaches
+from .tree import Node, Tree
+from .values import OVERFLOW, PRECISE, Fault, Known, Result, Subject, Unknown, Value
+
+Parameters = Mapping[str, Value]
+TRUE, FALSE = Known(value=True), Known(value=False)
+NO_END = date.max
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """One node of a rule with what it came to for one person, and the same for what lies below it."""
+
+    node: Node
+    result: Result
+    below: tuple["Traced", ...]
+
+
+def evaluate(tree: Tree, subject: Subject, parameters: Parameters, on: date) -> Result:
+    """What the rule says about this person on this day."""
+    return _judge(tree.root, subject, parameters, on)
+
+
+def trace(tree: Tree, subject: Subject, parameters: Parameters, on: date) -> Traced:
+    """The same answer, with the answer of every part."""
+    return _trace(tree.root, subject, parameters, on)
+
+
+def _judge(node: Node, subject: Subject, parameters: Parameters, on: date) -> Result:
+    below = [_judge(part, whom, parameters, on) for part, whom in _asked(node, subject)]
+    return _combine(node, below, subject, parameters, on)
+
+
+def _trace(node: Node, subject: Subject, parameters: Parameters, on: date) -> Traced:
+    below = tuple(_trace(part, whom, parameters, on) for part, whom in _asked(node, subject))
+    return Traced(node, _combine(node, [b.result for b in below], subject, parameters, on), below)
+
+
+def _asked(node: Node, subject: Subject) -> Iterator[tuple[Node, Subject]]:
+    """Which parts are asked of whom: household predicates ask each member, all others the person."""
+    match node:
+        case t.AnyMember() | t.CountMembers():
+            for member in subject.households.get(node.household, ()):
+                yield node.term, member
+        case t.RankAmong():
+            yield node.term, subject
+            for member in _others(node, subject):
+                yield node.term, member
+        case _:
+            for part in t.parts(node):
+                yield part, subject
+
+
+def _others(node: t.RankAmong, subject: Subject) -> tuple[Subject, ...]:
+    return tuple(m for m in subject.households.get(node.household, ()) if m.key != subject.key)
+
+
+def _combine(node: Node, below: list[Result], subject: Subject, parameters: Parameters, on: date) -> Result:
+    match node:
+        case t.Literal():
+            return Known(node.value)
+        case t.Fact():
+            return _read(node.name, subject, on)
+        case t.Parameter():
+            if node.name not in parameters:
+                raise t.Mismatch(f"the parameter {node.name} has no value on {on}")
+            return Known(parameters[node.name])
+        case t.Today():
+            return Known(on)
+        case t.Until():
+            stated = subject.facts.get(node.fact)
+            return Unknown(frozenset({node.fact})) if stated is None else Known(stated.until or NO_END)
+        case t.And():
+            return _settle(below, FALSE)
+        case t.Or():
+            return _settle(below, TRUE)
+        case t.Choose():
+            return _choose(below)
+        case t.AnyMember():
+            return _settle(below, TRUE) if node.household in subject.households else _nobody(node.household)
+        case t.CountMembers() if node.household not in subject.households:
+            return _nobody(node.household)
+        case t.RankAmong():
+            return _rank(node, below, subject)
+        case t.Under():
+            return _open(below) or _under(node, _plain(below[0]), subject, on)
+        case _:
+            return _open(below) or _calculate(node, [_plain(r) for r in below])
+
+
+def _read(name: str, subject: Subject, on: date) -> Result:
+    stated = subject.facts.get(name)
+    if stated is not None and stated.holds(on):
+        return Known(stated.value)
+    # "Yes, from March to June" also says: not in July. Anything else outside its days says nothing.
+    return FALSE if stated is not None and stated.value is True else Unknown(frozenset({name}))
+
+
+def _nobody(household: str) -> Unknown:
+    return Unknown(frozenset({household}))
+
+
+def _plain(result: Result) -> Value:
+    assert isinstance(result, Known)
+    return result.value
+
+
+def _open(below: Iterable[Result]) -> Unknown | Fault | None:
+    """What keeps a calculation from having a value: missing facts first (they may yet heal it), then faults."""
+    missing, fault = frozenset[str](), None
+    for result in below:
+        match result:
+            case Unknown():
+                missing |= result.facts
+            case Fault():
+                fault = fault or result
+            case Known():
+                pass
+    return Unknown(missing) if missing else fault
+
+
+def _settle(below: list[Result], decisive: Known) -> Result:
+    if decisive in below:
+        return decisive
+    return _open(below) or Known(not decisive.value)
+
+
+def _choose(below: list[Result]) -> Result:
+    for when, then in zip(below[:-1:2], below[1::2], strict=True):
+        if when == TRUE:
+            return then
+        if when != FALSE:
+            return when
+    return below[-1]
+
+
+def _under(node: t.Under, years: Value, subject: Subject, on: date) -> Result:
+    born = _born(node.born, node.latest, subject)
+    if isinstance(born, Unknown):
+        return born
+    assert isinstance(years, int)
+    day = on if node.at == "today" else month_start(on)
+    youngest, oldest = is_under(born[1], years, day), is_under(born[0], years, day)
+    return Known(youngest) if youngest == oldest else Unknown(frozenset({node.born + PRECISE}))
+
+
+def _born(name: str, latest: str, subject: Subject) -> tuple[date, date] | Unknown:
+    """The first and last day on which somebody may be born; a birth date holds on every day there is."""
+    first, last = subject.facts.get(name), subject.facts.get(latest)
+    if first is None:
+        return Unknown(frozenset({name}))
+    last = last or first
+    assert isinstance(first.value, date)
+    assert isinstance(last.value, date)
+    return first.value, max(first.value, last.value)
+
+
+def _rank(node: t.RankAmong, below: list[Result], subject: Subject) -> Result:
+    if below[0] == FALSE:
+        return Known(0)
+    if node.household not in subject.households:
+        return _open([below[0], _nobody(node.household)]) or below[0]
+    own = _born(node.born, node.latest, subject)
+    doubts: list[Result] = [below[0], *([own] if isinstance(own, Unknown) else [])]
+    older = 0
+    for member, counts in zip(_others(node, subject), below[1:], strict=True):
+        if counts == FALSE:
+            continue
+        born = _born(node.born, node.latest, member)
+        if isinstance(born, Unknown):
+            doubts.append(born)
+        elif not isinstance(own, Unknown):
+            surely = (born[1], member.key) < (own[0], subject.key)
+            if surely != ((born[0], member.key) < (own[1], subject.key)):
+                doubts += [counts, Unknown(frozenset({node.born + PRECISE}))]
+            elif surely:
+                older += 1
+                doubts.append(counts)
+    return _open(doubts) or Known(older + 1)
+
+
+def _calculate(node: Node, values: list[Value]) -> Result:
+    match node:
+        case t.Not():
+            return Known(not values[0])
+        case t.Negative():
+            return _whole(-_int(values[0]))
+        case t.Compare():
+            return Known(_COMPARE[node.operator](values[0], values[1]))
+        case t.Arithmetic():
+            left, right = map(_int, values)
+            match node.operator:
+                case "+":
+                    return _whole(left + right)
+                case "-":
+                    return _whole(left - right)
+            return _whole(left * right)
+        case t.OneOf():
+            return Known(values[0] in values[1:])
+        case t.Extreme():
+            pick = min if node.operator == "least" else max
+            return Known(pick(values))
+        case t.CountMembers():
+            return Known(sum(map(_int, values)))
+    raise AssertionError(node)
+
+
+def _int(value: Value) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _whole(number: int) -> Result:
+    return Known(number) if t.INT_MIN <= number <= t.INT_MAX else OVERFLOW
+
+
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def minimal_reasons(tree: Tree, subject: Subject, parameters: Parameters, on: date) -> tuple[Traced, ...]:
+    """The fewest parts that made the answer what it is: what failed, what held, or what is missing.
+
+    Of a false `&&` only the failing sides, of a true `||` the first that holds, of an unknown answer the
+    parts that are unknown themselves.
+    """
+    found: dict[Node, Traced] = {}
+    for part in _because(trace(tree, subject, parameters, on)):
+        found.setdefault(part.node, part)
+    return tuple(found.values())
+
+
+def _because(traced: Traced) -> Iterator[Traced]:
+    below, result = traced.below, traced.result
+    match traced.node:
+        case t.Not():
+            yield from _because(below[0])
+        case t.And() | t.Or():
+            decisive = TRUE if isinstance(traced.node, t.Or) else FALSE
+            same_kind = [b for b in below if isinstance(b.result, type(result))]
+            if result == TRUE == decisive:
+                same_kind = [b for b in below if b.result == TRUE][:1]
+            elif result == decisive:
+                same_kind = [b for b in below if b.result == decisive]
+            for part in same_kind:
+                yield from _because(part)
+        case t.Choose():
+            for when, then in zip(below[:-1:2], below[1::2], strict=True):
+                yield from _because(when)
+                if when.result != FALSE:
+                    if when.result == TRUE:
+                        yield from _because(then)
+                    return
+            yield from _because(below[-1])
+        case t.Literal():
+            return
+        case _:
+            yield traced
+
+
+def turning_days(tree: Tree, subject: Subject, parameters: Parameters) -> tuple[date, ...]:
+    """Every day on which the answer could turn merely because time passes, in order."""
+    return tuple(sorted(set(_turning(tree.root, subject, parameters))))
+
+
+def _turning(node: Node, subject: Subject, parameters: Parameters) -> Iterator[date]:
+    match node:
+        case t.Fact():
+            stated = subject.facts.get(node.name)
+            if stated is not None:
+                yield stated.since
+                if stated.until is not None:
+                    yield next_day(stated.until)
+                yield from _around(stated.value)
+        case t.Until():
+            stated = subject.facts.get(node.fact)
+            if stated is not None and stated.until is not None:
+                yield from _around(stated.until)
+        case t.Literal():
+            yield from _around(node.value)
+        case t.Parameter():
+            yield from _around(parameters.get(node.name))
+        case t.Under():
+            born = _born(node.born, node.latest, subject)
+            years = _judge(node.years, subject, parameters, date.min)
+            if not isinstance(born, Unknown):
+                for birth in born:
+                    reached = reaches(birth, _int(_plain(years)))
+                    yield reached
+                    if node.at == "month_start" and reached.day > 1 and reached < month_start(date.max):
+                        yield next_day(month_end(reached))
+        case _:
+            pass
+    for part, whom in _asked(node, subject):
+        yield from _turning(part, whom, parameters)
+
+
+def _around(value: Value | None) -> Iterator[date]:
+    """A comparison with today turns on that very day or on the next, never elsewhere."""
+    if isinstance(value, date):
+        yield value
+        yield next_day(value)
+
+
+def changes_on(tree: Tree, subject: Subject, parameters: Parameters, on: date) -> date | None:
+    """The next day on which the answer is another, if nothing new is learned; `None` if never."""
+    now = evaluate(tree, subject, parameters, on)
+    later = (day for day in turning_days(tree, subject, parameters) if day > on)
+    return next((day for day in later if evaluate(tree, subject, parameters, day) != now), None)
+
+
+def holds_until(tree: Tree, subject: Subject, parameters: Parameters, on: date) -> date | None:
+    """The last day of the unbroken time from this day on for which the condition is known to hold; `None`: no end."""
+    later = (day for day in turning_days(tree, subject, parameters) if day > on)
+    broken = next((day for day in later if evaluate(tree, subject, parameters, day) != TRUE), None)
+    return broken and broken - ONE_DAY

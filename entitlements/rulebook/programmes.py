@@ -1,0 +1,319 @@
+"""What a rulebook is made of once it is read: programmes, their dated rule versions, parameters and worked cases."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import date
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Literal
+
+from entitlements.language import Kind, Tree, Type, Value, canonical_json
+from entitlements.language import tree as t
+from entitlements.language.days import next_day
+
+Param = str | int | bool | None
+
+
+class Outcome(StrEnum):
+    """What a rule can say about a person."""
+
+    GRANTED = "granted"
+    REFUSED = "refused"
+    UNDETERMINED = "undetermined"
+    REFER = "refer"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where something in a rulebook comes from; an assumption waits for the city to confirm it."""
+
+    statute: str
+    source: str = ""
+    assumption: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonTemplate:
+    """A reason as the rulebook words it: a code with fixed parameters."""
+
+    code: str
+    params: tuple[tuple[str, Param], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatedValue:
+    """What a parameter is from some day on."""
+
+    since: date
+    value: Value
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A dated amount, number or day that rules use by name."""
+
+    name: str
+    type: Type
+    values: tuple[DatedValue, ...]
+
+    def on(self, day: date) -> DatedValue | None:
+        """The value in force on a day."""
+        return next((value for value in reversed(self.values) if value.since <= day), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A condition that must hold whatever the ground; its reason says what is wrong if it does not."""
+
+    when: Tree
+    reason: ReasonTemplate
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """One row of the table of grounds: the legal circle, who pays, and the reason given."""
+
+    name: str
+    when: Tree
+    payer: str | None
+    reason: ReasonTemplate
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """When a person has to look: instead of a refusal, or always."""
+
+    when: Tree
+    reason: ReasonTemplate
+    origin: Origin
+    even_if_granted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """Until when: the earlier of a fixed length and the end of what it rests on, rounded up if so wished."""
+
+    months: int | None = None
+    ends_with: Literal["ground", "condition"] | None = None
+    round_up: Literal["month", "quarter", "year"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TariffRule:
+    """A tariff that the entitlement brings, for all or under a condition."""
+
+    name: str
+    when: Tree | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AllowanceRule:
+    """Money by the month for one kind of use."""
+
+    kind: str
+    monthly: Tree
+    when: Tree | None
+    accrual: Literal["monthly", "upfront"]
+    carry_over: Literal["none", "within_approval", "to_next_approval"]
+    grace: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class AmountRule:
+    """Money paid once on a day of the year, to whoever fulfils the condition on that day."""
+
+    kind: str
+    cents: Tree
+    month: int
+    day: int
+    when: Tree | None
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRule:
+    """What the holder pays by the month."""
+
+    kind: str
+    monthly: Tree
+    when: Tree | None
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """Another programme that must have been decided in one of these ways first."""
+
+    programme: str
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True)
+class RuleVersion:
+    """A programme's rule for some days; what decides is its `condition`, the rest says what follows."""
+
+    programme: str
+    since: date
+    until: date | None
+    origin: Origin
+    requirements: tuple[Requirement, ...]
+    hit: Literal["first", "any"]
+    grounds: tuple[Ground, ...]
+    otherwise: ReasonTemplate
+    referrals: tuple[Referral, ...]
+    validity: Validity
+    tariffs: tuple[TariffRule, ...]
+    allowances: tuple[AllowanceRule, ...]
+    amounts: tuple[AmountRule, ...]
+    charges: tuple[ChargeRule, ...]
+    depends_on: tuple[Dependency, ...]
+
+    @cached_property
+    def condition(self) -> Tree:
+        """The whole rule as one condition: all requirements and a ground.
+
+        Where the first hit counts, a ground above that is unknown leaves open which one it is, and so the
+        whole; where any hit counts, one that is known suffices.
+        """
+        return conjunction(*(requirement.when for requirement in self.requirements), self._some_ground())
+
+    def _some_ground(self) -> Tree:
+        terms = tuple(ground.when.root for ground in self.grounds)
+        if len(terms) == 1:
+            return Tree(terms[0])
+        if self.hit == "any":
+            return Tree(t.Or(terms))
+        yes, no = t.Literal(t.BOOL, value=True), t.Literal(t.BOOL, value=False)
+        return Tree(t.Choose(tuple((term, yes) for term in terms), no))
+
+    def resting_on(self, ground: Ground) -> Tree:
+        """The rule as if this were its only ground."""
+        return conjunction(*(requirement.when for requirement in self.requirements), ground.when)
+
+    def trees(self) -> Iterator[Tree]:
+        """Every tree of the version."""
+        yield from (r.when for r in self.requirements)
+        yield from (g.when for g in self.grounds)
+        yield from (r.when for r in self.referrals)
+        yield from (rule.monthly for rule in (*self.allowances, *self.charges))
+        yield from (amount.cents for amount in self.amounts)
+        bringing = (*self.tariffs, *self.allowances, *self.amounts, *self.charges)
+        yield from (rule.when for rule in bringing if rule.when is not None)
+
+    def reasons(self) -> Iterator[tuple[ReasonTemplate, Origin]]:
+        """Every reason that this version can give by itself, with the statute it rests on."""
+        for rule in (*self.requirements, *self.grounds, *self.referrals):
+            yield rule.reason, rule.origin
+        yield self.otherwise, self.origin
+
+    @cached_property
+    def rule_hash(self) -> str:
+        """SHA-256 over everything the version says, the trees included, as canonical JSON."""
+        return hashlib.sha256(canonical_json(_plain(self)).encode()).hexdigest()
+
+    def covers(self, day: date) -> bool:
+        """Whether the version is in force on a day."""
+        return self.since <= day and (self.until is None or day <= self.until)
+
+
+def conjunction(*trees: Tree) -> Tree:
+    """All of these conditions as one."""
+    return trees[0] if len(trees) == 1 else Tree(t.And(tuple(tree.root for tree in trees)))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Tree):
+        return value.to_json()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def parameters_hash(parameters: Mapping[str, Value]) -> str:
+    """SHA-256 over a set of parameter values, so that a decision can name the one it used."""
+    return hashlib.sha256(canonical_json(_plain(tuple(sorted(parameters.items())))).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgrammeRules:
+    """A programme with its rule versions in the order of their days."""
+
+    name: str
+    label: Mapping[str, str]
+    versions: tuple[RuleVersion, ...]
+
+    def on(self, day: date) -> RuleVersion | None:
+        """The version in force on a day; `None` before the programme began or after it ended."""
+        return next((version for version in self.versions if version.covers(day)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What a card carries and an offer names; the bit is its place on the card and never changes."""
+
+    name: str
+    bit: int
+    label: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkedCase:
+    """An example that a clerk can check: a person's facts on a day, and what the rule must say."""
+
+    programme: str
+    name: str
+    day: date
+    facts: Mapping[str, Any]
+    households: Mapping[str, tuple[Mapping[str, Any], ...]]
+    rest_absent: bool
+    """Whether every fact not given has the value of somebody whom the registers' full lists leave out."""
+    expect: Mapping[str, Any]
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """A city's programmes, tariffs and parameters."""
+
+    city: str
+    tariffs: Mapping[str, Tariff]
+    parameters: Mapping[str, Parameter]
+    programmes: Mapping[str, ProgrammeRules]
+    cases: tuple[WorkedCase, ...]
+
+    def parameters_on(self, day: date) -> Mapping[str, Value]:
+        """The values of all parameters that are in force on a day."""
+        found = ((name, parameter.on(day)) for name, parameter in self.parameters.items())
+        return {name: dated.value for name, dated in found if dated is not None}
+
+    def next_change(self, programme: str, on: date) -> date | None:
+        """The next day on which another version or another value of a parameter it uses comes into force."""
+        rules = self.programmes[programme]
+        days = {day for v in rules.versions for day in (v.since, v.until and next_day(v.until)) if day}
+        used = {name for version in rules.versions for tree in version.trees() for name in tree.parameters()}
+        days |= {dated.since for name in used for dated in self.parameters[name].values}
+        return min((day for day in days if day > on), default=None)
+
+    def order(self) -> tuple[str, ...]:
+        """The programmes so that each comes after those it depends on."""
+        done: list[str] = []
+        waiting = dict(self.programmes)
+        while waiting:
+            ready = [
+                name
+                for name, rules in waiting.items()
+                if all(d.programme in done for version in rules.versions for d in version.depends_on)
+            ]
+            if not ready:
+                raise ValueError(f"these programmes wait for one another: {', '.join(sorted(waiting))}")
+            done += ready
+            waiting = {name: rules for name, rules in waiting.items() if name not in ready}
+        return tuple(done)
