@@ -6,6 +6,7 @@ Access tokens and client assertions are settled here in full, times included.
 
 import base64
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -129,7 +130,6 @@ class KeySet:
 
 _BY_CURVE = {ec.SECP256R1.name: Algorithm.ES256, ec.SECP384R1.name: Algorithm.ES384}
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_COORDINATES = {"P-256": 32, "P-384": 48}
 _MEMBERS = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
 
 
@@ -249,7 +249,7 @@ def x5c(chain: Sequence[Certificate], signer: Signer, now: datetime) -> list[str
             )
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise ChainRefused("a certificate of the chain is not valid now")
-    for certificate, issuer in zip(chain, chain[1:], strict=False):
+    for certificate, issuer in itertools.pairwise(chain):
         try:
             certificate.verify_directly_issued_by(issuer)
         except (ValueError, TypeError, InvalidSignature):
@@ -303,10 +303,10 @@ def verify(
     read = _read(token, longest)
     algorithm = _allowed(read.header, algorithms)
     _check_header(read.header, {typ} if isinstance(typ, str) else typ)
-    key = _chosen(keys, read.header.get("kid"))
+    key = _chosen(keys, read.header)
     if not key.fits(algorithm):
         raise TokenRefused(Refusal.KEY, "the key is not for this algorithm")
-    settled = _verifier(algorithm).verify(read.signing_input, key.public, read.signature)
+    settled = _PYJWT.get_algorithm_by_name(algorithm).verify(read.signing_input, key.public, read.signature)
     if not settled or (low_s and not is_low_s(read.signature)):
         raise TokenRefused(Refusal.SIGNATURE, "the signature does not hold")
     return Verified(read.header, read.claims, key)
@@ -379,28 +379,30 @@ def _check_header(header: Claims, types: Collection[str | None]) -> None:
     if _NEVER & header.keys():
         raise TokenRefused(Refusal.HEADER, "the header has a parameter that is not taken")
     typ = header.get("typ")
-    # A media type may stand with or without its "application/", and in any case (RFC 7515 §4.1.9).
-    plain = typ.lower().removeprefix("application/") if isinstance(typ, str) else typ
-    if plain not in {None if known is None else known.lower() for known in types}:
+    if isinstance(typ, str):
+        # A media type may stand with or without its "application/", and in any case (RFC 7515 §4.1.9).
+        taken = typ.lower().removeprefix("application/") in {
+            known.lower() for known in types if known is not None
+        }
+    else:
+        taken = "typ" not in header and None in types
+    if not taken:
         raise TokenRefused(Refusal.TYPE, "the token is of another type")
 
 
-def _chosen(keys: Key | KeySet, kid: object) -> Key:
-    if not (kid is None or isinstance(kid, str)):
+def _chosen(keys: Key | KeySet, header: Claims) -> Key:
+    kid = header.get("kid")
+    if "kid" in header and not isinstance(kid, str):
         raise TokenRefused(Refusal.HEADER, "kid is not a text")
     if isinstance(keys, Key):
-        key = keys if kid is None or keys.kid in {None, kid} else None
-    elif kid is None:
-        key = keys.keys[0] if len(keys.keys) == 1 else None
-    else:
+        key = keys if kid is None or keys.kid is None or keys.kid == kid else None
+    elif isinstance(kid, str):
         key = keys.named(kid)
+    else:
+        key = keys.keys[0] if len(keys.keys) == 1 else None
     if key is None:
         raise TokenRefused(Refusal.KEY, "no key of this name is known")
     return key
-
-
-def _verifier(algorithm: Algorithm) -> jwt.algorithms.Algorithm:
-    return _PYJWT.get_algorithm_by_name(algorithm)
 
 
 _PYJWT = jwt.PyJWS(algorithms=list(ANY))
@@ -416,7 +418,7 @@ def _read(token: str, longest: int) -> _Read:
     try:
         header, claims, signature = (unb64url(segment) for segment in segments)
         return _Read(read_object(header), read_object(claims), token[: token.rindex(".")].encode(), signature)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise TokenRefused(Refusal.MALFORMED, "the token is not well formed") from None
 
 
@@ -438,19 +440,20 @@ def unb64url(text: str) -> bytes:
 
 
 def read_object(octets: bytes) -> dict[str, object]:
-    """A JSON object; ValueError (or RecursionError, very deep down) where it could be read in two ways.
+    """A JSON object; ValueError where it is none, is nested too deeply or could be read in two ways.
 
     Refused are a name that stands twice, NaN and Infinity, numbers too large, and halves of surrogate pairs.
     """
-    value = json.loads(
-        octets.decode(), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
-    )
+    try:
+        value = json.loads(
+            octets.decode(), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
+        )
+        if b"\\u" in octets:
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no encoding
+    except RecursionError:
+        raise ValueError("this is nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError("this is not an object")
-    if b"\\u" in octets:
-        json.dumps(
-            value, ensure_ascii=False
-        ).encode()  # UnicodeEncodeError, a ValueError, for a lone surrogate
+        raise ValueError("this is not an object")  # noqa: TRY004  (the text is wrong, not the argument's type)
     return value
 
 
