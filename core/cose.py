@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 # No tags, floats, booleans or nulls: what no code needs, no decoder has to understand.
-Value: TypeAlias = "int | bytes | str | list[Value] | dict[int, Value]"
+Value: TypeAlias = int | bytes | str | list["Value"] | dict[int, "Value"]
 
 ALGORITHM: Final = -7
 KID_BYTES: Final = 4
