@@ -3,7 +3,11 @@
 from litestar import Router
 
 import core.audit.routes
+import issuers.authorities.routes
+import issuers.status.routes
 
 ROUTERS: list[Router] = [
     core.audit.routes.router,
+    issuers.authorities.routes.router,
+    issuers.status.routes.router,
 ]

@@ -4,5 +4,7 @@ import core.access.models
 import core.audit.models
 import core.idempotency
 import core.jobs.models
+import issuers.authorities.models
+import issuers.status.models
 
-__all__ = ["core"]
+__all__ = ["core", "issuers"]

@@ -1,0 +1,1 @@
+"""In whose name credentials are signed, and with which keys."""
