@@ -1,17 +1,17 @@
 """Puts the house together: the only place that makes settings, clock, database and vault."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Any
 
 import anyio
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 import app.tables  # noqa: F401  (every table must be known before the first query)
 from app.doors import ROUTERS
@@ -62,6 +62,12 @@ def provide_now(state: State) -> datetime:
     return moment
 
 
+def provide_clock(state: State) -> Clock:
+    """The application's clock; a door that waits or signs twice asks it again."""
+    clock: Clock = state.clock
+    return clock
+
+
 def provide_today(state: State) -> date:
     """The present day in the city's zone."""
     return day_of(state.clock.now(), state.settings.zone)
@@ -83,6 +89,7 @@ def create_app(
     *,
     vault: Vault | None = None,
     work: bool = True,
+    more_doors: Sequence[Router] = (),
 ) -> Litestar:
     """The application. `work=False` leaves the jobs to somebody else (tests, or a worker process)."""
     settings = settings or Settings()
@@ -101,11 +108,12 @@ def create_app(
         await database.dispose()
 
     return Litestar(
-        route_handlers=list(ROUTERS),
+        route_handlers=[*ROUTERS, *more_doors],
         middleware=[Authentication()],
         dependencies={
             "session": provide_session,
             "caller": Provide(provide_caller, sync_to_thread=False),
+            "clock": Provide(provide_clock, sync_to_thread=False),
             "now": Provide(provide_now, sync_to_thread=False),
             "today": Provide(provide_today, sync_to_thread=False),
             "settings": Provide(provide_settings, sync_to_thread=False),
@@ -132,5 +140,3 @@ def create_app(
             }
         ),
     )
-
-

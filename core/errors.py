@@ -1,15 +1,19 @@
 """What callers can get wrong, and how HTTP is told of it (RFC 9457): the only module that knows both."""
 
+import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import IntegrityError
+
+log = structlog.get_logger("http")
 
 PREFIX = "urn:citycard:problem:"
 
@@ -164,7 +168,15 @@ def _integrity(_request: Request[Any, Any, Any], _error: IntegrityError) -> Prob
     return problem(409, "conflict", Conflict.title)
 
 
-def _unexpected(_request: Request[Any, Any, Any], _error: Exception) -> ProblemResponse:
+def _unexpected(request: Request[Any, Any, Any], error: Exception) -> ProblemResponse:
+    # Where it happened and of which class, never its text: texts of errors carry values, values carry people.
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    log.error(
+        "request.failed",
+        error=type(error).__name__,
+        route=request.scope.get("path_template", ""),
+        at=[f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames],
+    )
     return problem(500, "internal", "Something went wrong on our side")
 
 

@@ -14,8 +14,8 @@ from litestar.response.base import ASGIResponse
 from sqlalchemy import UniqueConstraint, delete, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel, col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from core.access.rules import Caller
 from core.database import Bytes, Moment, impersonal, new_id
@@ -108,7 +108,7 @@ class Attempt:
             return
         headers = {
             name.decode("latin-1"): value.decode("latin-1")
-            for name, value in self.answered.encoded_headers
+            for name, value in self.answered.encode_headers()
             if name.lower() in {b"location", b"etag", b"content-type"}
         }
         kept = json.dumps(

