@@ -4,7 +4,15 @@ import core.access.models
 import core.audit.models
 import core.idempotency
 import core.jobs.models
+import entitlements.allowances.models
+import entitlements.decisions.models
+import entitlements.grants.models
+import entitlements.ledger.models
+import entitlements.notices.models
+import entitlements.people.models
+import entitlements.registers.models
+import entitlements.rulebook.models
 import issuers.authorities.models
 import issuers.status.models
 
-__all__ = ["core", "issuers"]
+__all__ = ["core", "entitlements", "issuers"]

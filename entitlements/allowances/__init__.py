@@ -1,0 +1,1 @@
+"""What an entitlement brings in money: approvals, the months credited for them, and what lapses."""

@@ -1,0 +1,1 @@
+"""Where money is: accounts with opaque owners, and entries whose postings sum to zero."""

@@ -1,0 +1,82 @@
+"""Owe a notice, say that it was sent, and render it in the language of whoever reads it."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from core.clock import day_of
+from core.jobs.service import enqueue
+from core.settings import Settings
+from entitlements.notices.models import Notice, NoticeChannel
+from entitlements.notices.rules import TEXTS, Text, render
+from entitlements.rulebook import service as rulebook
+
+Params = Mapping[str, str | int | date]
+
+
+async def owe(
+    session: AsyncSession,
+    person_id: UUID,
+    code: str,
+    params: Params,
+    *,
+    now: datetime,
+    channel: NoticeChannel = NoticeChannel.INBOX,
+) -> Notice:
+    """Owes a person a notice, in the caller's transaction; a job delivers it."""
+    TEXTS[code].require(params)
+    notice = Notice(
+        person_id=person_id,
+        code=code,
+        params={
+            name: value.isoformat() if isinstance(value, date) else value for name, value in params.items()
+        },
+        channel=channel,
+        owed_at=now,
+    )
+    session.add(notice)
+    await session.flush()
+    await enqueue(session, "notice.deliver", {"notice_id": str(notice.id)}, run_at=now)
+    return notice
+
+
+async def sent(session: AsyncSession, notice: Notice, *, now: datetime, settings: Settings) -> None:
+    """Says that a notice left the house; from here it counts as received on the fourth day (§ 37(2) SGB X)."""
+    if notice.sent_at is None:
+        notice.sent_at = now
+        notice.deemed_received_on = deemed_received(day_of(now, settings.zone), settings)
+        session.add(notice)
+        await session.flush()
+
+
+def deemed_received(dispatched_on: date, settings: Settings) -> date:
+    """The day on which something dispatched on this day counts as received."""
+    return dispatched_on + timedelta(days=settings.notice_deemed_days)
+
+
+def grace_end(received_on: date, settings: Settings) -> date:
+    """The last day of the grace that begins when a notice counts as received."""
+    return received_on + timedelta(days=settings.notice_grace_days)
+
+
+async def get(session: AsyncSession, notice_id: UUID) -> Notice | None:
+    """The notice of this id."""
+    return await session.get(Notice, notice_id)
+
+
+async def of_ids(session: AsyncSession, notice_ids: Iterable[UUID]) -> dict[UUID, Notice]:
+    """The notices of these ids, as they stand in the database now."""
+    rows = await session.execute(
+        select(Notice).where(col(Notice.id).in_(list(notice_ids))).execution_options(populate_existing=True)
+    )
+    return {notice.id: notice for notice in rows.scalars()}
+
+
+async def texts_of(session: AsyncSession, notices: Iterable[Notice], language: str) -> dict[UUID, Text]:
+    """What each notice says, in a language."""
+    names = await rulebook.programme_names(session, language)
+    return {notice.id: render(notice.code, notice.params, language, names) for notice in notices}
