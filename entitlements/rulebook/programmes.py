@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
-from entitlements.language import Kind, Tree, Type, Value, canonical_json
+from entitlements.language import Tree, Type, Value, canonical_json
 from entitlements.language import tree as t
 from entitlements.language.days import next_day
 
@@ -142,6 +142,8 @@ class ChargeRule:
     kind: str
     monthly: Tree
     when: Tree | None
+    grounds: tuple[str, ...]
+    """The grounds to which the charge belongs; none named means all."""
     origin: Origin
 
 
@@ -197,18 +199,19 @@ class RuleVersion:
 
     def trees(self) -> Iterator[Tree]:
         """Every tree of the version."""
-        yield from (r.when for r in self.requirements)
-        yield from (g.when for g in self.grounds)
-        yield from (r.when for r in self.referrals)
-        yield from (rule.monthly for rule in (*self.allowances, *self.charges))
+        yield from (requirement.when for requirement in self.requirements)
+        yield from (ground.when for ground in self.grounds)
+        yield from (referral.when for referral in self.referrals)
+        yield from (allowance.monthly for allowance in self.allowances)
         yield from (amount.cents for amount in self.amounts)
-        bringing = (*self.tariffs, *self.allowances, *self.amounts, *self.charges)
-        yield from (rule.when for rule in bringing if rule.when is not None)
+        yield from (charge.monthly for charge in self.charges)
+        for brought in (self.tariffs, self.allowances, self.amounts, self.charges):
+            yield from (rule.when for rule in brought if rule.when is not None)
 
     def reasons(self) -> Iterator[tuple[ReasonTemplate, Origin]]:
         """Every reason that this version can give by itself, with the statute it rests on."""
-        for rule in (*self.requirements, *self.grounds, *self.referrals):
-            yield rule.reason, rule.origin
+        for rules in (self.requirements, self.grounds, self.referrals):
+            yield from ((rule.reason, rule.origin) for rule in rules)
         yield self.otherwise, self.origin
 
     @cached_property

@@ -101,11 +101,10 @@ class _Page:
     """One section of a file, read key by key; what it does not know, it refuses."""
 
     def __init__(self, section: object, file: str, above: "_Page | None" = None) -> None:
-        self.file = file
         if not isinstance(section, _Section):
-            line = above.section.line if above else 1
-            raise RulebookError("a mapping is needed here", file, line)
-        self.section = section
+            raise RulebookError("a mapping is needed here", file, above.section.line if above else 1)
+        self.section: _Section = section
+        self.file = file
 
     def wrong(self, message: str, key: str = "") -> RulebookError:
         return RulebookError(message, self.file, self.section.lines.get(key, self.section.line))
@@ -326,7 +325,7 @@ def _version(programme: str, page: _Page, known: Vocabulary, tariffs: Mapping[st
         tariffs=tuple(_tariff_rule(entry, known, tariffs) for entry in page.pages("tariffs")),
         allowances=tuple(_allowance(entry, known) for entry in page.pages("allowances")),
         amounts=tuple(_amount(entry, known) for entry in page.pages("amounts")),
-        charges=tuple(_charge(entry, known) for entry in page.pages("charges")),
+        charges=tuple(_charge(entry, known, grounds) for entry in page.pages("charges")),
         depends_on=tuple(_dependency(entry) for entry in page.pages("after")),
     )
 
@@ -392,10 +391,13 @@ def _amount(page: _Page, known: Vocabulary) -> AmountRule:
     )
 
 
-def _charge(page: _Page, known: Vocabulary) -> ChargeRule:
-    page.only("kind", "monthly", "when", *NOTED)
+def _charge(page: _Page, known: Vocabulary, grounds: tuple[Ground, ...]) -> ChargeRule:
+    page.only("kind", "monthly", "when", "grounds", *NOTED)
+    names = tuple(page.get("grounds", list, []))
+    if not set(names) <= {ground.name for ground in grounds}:
+        raise page.wrong("a charge names grounds of its own rule", "grounds")
     monthly, when = page.rule("monthly", known, t.CENTS), page.optional_rule("when", known)
-    return ChargeRule(page.text("kind"), monthly, when, page.origin())
+    return ChargeRule(page.text("kind"), monthly, when, names, page.origin())
 
 
 def _dependency(page: _Page) -> Dependency:

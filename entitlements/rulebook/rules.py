@@ -62,6 +62,17 @@ __all__ = [
 ]
 
 TRUE, FALSE = Known(value=True), Known(value=False)
+SYSTEM_REASONS = frozenset(
+    {
+        "deceased",
+        "missing_fact",
+        "known_in_part",
+        "calculation_fault",
+        "other_programme_first",
+        "other_programme_open",
+    }
+)
+"""The reasons that no rulebook words, because they hold for every rule."""
 NOTHING_ELSE_DECIDED: Mapping[str, Outcome] = {}
 
 
@@ -343,7 +354,9 @@ def _brings(case: _Case, ground: Ground, on: date) -> _Brought:
     charges = tuple(
         Charge(rule.kind, monthly)
         for rule in version.charges
-        if applies(rule.when) and (monthly := cents(rule.monthly)) is not None
+        if (not rule.grounds or ground.name in rule.grounds)
+        and applies(rule.when)
+        and (monthly := cents(rule.monthly)) is not None
     )
     amounts = tuple(
         AmountDue(rule.kind, paid, due, rule.origin.statute)
