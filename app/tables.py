@@ -12,7 +12,14 @@ import entitlements.notices.models
 import entitlements.people.models
 import entitlements.registers.models
 import entitlements.rulebook.models
+import entitlements.facts.models
+import entitlements.people.models
+import entitlements.registers.models
 import issuers.authorities.models
 import issuers.status.models
+import verifiers.offers.models
+import verifiers.partners.models
+import verifiers.scanners.models
+import verifiers.venues.models
 
-__all__ = ["core", "entitlements", "issuers"]
+__all__ = ["core", "entitlements", "issuers", "verifiers"]

@@ -1,0 +1,87 @@
+"""What an identity consists of, how names are compared, how a one-time code reads, and who may act for whom."""
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import date, datetime, timedelta
+
+CODE_SIGNS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+"""Thirty-two signs that nobody confuses on paper."""
+CODE_LENGTH = 12
+CODE_DAYS = timedelta(days=30)
+WRONG_CODES = 5
+WRONG_WINDOW = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonIdentity:
+    """What a person is called and where they are reached; empty where the city was not told."""
+
+    given_name: str = ""
+    family_name: str = ""
+    birth_date: str = ""
+    """As the register wrote it, possibly in part (`1990-05-00`); for reading, never for rules."""
+    street: str = ""
+    postcode: str = ""
+    town: str = ""
+    email: str = ""
+    phone: str = ""
+    language: str = ""
+
+    @property
+    def name(self) -> str:
+        """The full name in the order in which it is spoken."""
+        return f"{self.given_name} {self.family_name}".strip()
+
+
+IDENTITY_FIELDS = tuple(field.name for field in fields(PersonIdentity))
+
+
+def name_words(name: str) -> frozenset[str]:
+    """The words of a name as they are compared: without case, accents, hyphens; ü is found as u and as ue."""
+    return frozenset(word for spelling in _spellings(name) for word in spelling.split())
+
+
+def matches(asked: str, name: str) -> bool:
+    """Whether every word that was asked for is in the name, in one spelling or another."""
+    known = name_words(name)
+    return any(set(spelling.split()) <= known for spelling in _spellings(asked) if spelling.split())
+
+
+def _spellings(name: str) -> Iterator[str]:
+    folded = unicodedata.normalize("NFC", name).casefold()
+    for sign in ("'", "’", "ʼ", "`", "·", "."):
+        folded = folded.replace(sign, "")
+    yield _plain(folded)
+    yield _plain(folded.replace("ä", "ae").replace("ö", "oe").replace("ü", "ue"))
+
+
+def _plain(text: str) -> str:
+    kept = (sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
+    return "".join(sign if sign.isalnum() or _spells(sign) else " " for sign in kept)
+
+
+def _spells(sign: str) -> bool:
+    # Vowel signs of Indic scripts are marks, not letters, and still spell the name.
+    return unicodedata.category(sign) in {"Mc", "Mn"}
+
+
+def code_as_read(written: str) -> str | None:
+    """A one-time code as a person may write it, without spaces and hyphens; None where it cannot be one."""
+    signs = "".join(sign for sign in written.upper() if sign not in " -\u2010\u2011\u2013")
+    return signs if len(signs) == CODE_LENGTH and set(signs) <= set(CODE_SIGNS) else None
+
+
+def code_as_printed(signs: str) -> str:
+    """The code in groups of four."""
+    return "-".join(signs[at : at + 4] for at in range(0, len(signs), 4))
+
+
+def may_try(wrong: int, since: datetime, now: datetime) -> bool:
+    """Whether another code may be tried after so many wrong ones."""
+    return wrong < WRONG_CODES or now - since >= WRONG_WINDOW
+
+
+def is_guardian(since: date, until: date, on: date) -> bool:
+    """Whether a guardianship speaks of this day."""
+    return since <= on <= until

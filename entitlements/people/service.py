@@ -1,0 +1,585 @@
+"""Find, name, link, merge and forget persons; say who somebody is and for whom they may act."""
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import case, delete, func, select, update
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from core.access.rules import Caller, Channel, PrincipalKind, Role
+from core.audit.service import note
+from core.errors import Conflict, NotFound, Unprocessable
+from core.vault import Label, Vault, new_key, open_sealed, seal, unwrap_key, wrap_key
+from entitlements.people.bulk import chunks, insert_for, insert_rows, table_of
+from entitlements.people.models import (
+    ActivationAttempts,
+    ActivationCode,
+    Guardianship,
+    Identification,
+    Identity,
+    IdentityKey,
+    LinkedBy,
+    Login,
+    Merge,
+    NameMark,
+    Person,
+)
+from entitlements.people.rules import (
+    CODE_DAYS,
+    CODE_LENGTH,
+    CODE_SIGNS,
+    WRONG_WINDOW,
+    PersonIdentity,
+    code_as_printed,
+    code_as_read,
+    matches,
+    may_try,
+    name_words,
+)
+
+NAME_MARKS = "name-marks/1"
+"""Pepper of the marks by which a name is found."""
+IDENTIFICATION_NUMBERS = "identification-numbers/1"
+"""Pepper of the HMAC over tax identification numbers."""
+MARK_BITS = 20
+
+
+class AlreadyLinked(Conflict):
+    """The login is somebody else already."""
+
+    slug, title = "login-already-linked", "This login is linked to another person already"
+
+
+class AlreadyMerged(Conflict):
+    """One of the two is no person of its own any more."""
+
+    slug, title = "person-already-merged", "One of the two was merged into another person already"
+
+
+class NotTwoPersons(Unprocessable):
+    """Both are the same person."""
+
+    slug, title = "not-two-persons", "Both ids mean the same person"
+
+
+# ---- persons ----
+
+
+async def make_person(session: AsyncSession, now: datetime) -> Person:
+    """A new person of whom nothing is known yet."""
+    person = Person(created_at=now)
+    session.add(person)
+    await session.flush()
+    return person
+
+
+async def make_persons(session: AsyncSession, person_ids: Collection[UUID], now: datetime) -> None:
+    """Persons under these ids, where there are none yet."""
+    for some in chunks(list(person_ids)):
+        rows = [{"id": person_id, "created_at": now} for person_id in some]
+        await session.execute(insert_for(session, Person).values(rows).on_conflict_do_nothing())
+
+
+async def roots(session: AsyncSession, person_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """The person that each id means today, where two were merged the one that stayed; ids of nobody are left out."""
+    found: dict[UUID, UUID] = {}
+    for some in chunks(list(person_ids)):
+        rows = await session.execute(
+            select(col(Person.id), func.coalesce(col(Person.merged_into), col(Person.id))).where(
+                col(Person.id).in_(some)
+            )
+        )
+        found.update((person_id, root) for person_id, root in rows)
+    return found
+
+
+async def aliases(session: AsyncSession, person_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Every id under which something may be kept about these persons, each with the person it means."""
+    wanted = set((await roots(session, person_ids)).values())
+    found = {person_id: person_id for person_id in wanted}
+    for some in chunks(list(wanted)):
+        rows = await session.execute(
+            select(col(Person.id), col(Person.merged_into)).where(col(Person.merged_into).in_(some))
+        )
+        found.update((gone, kept) for gone, kept in rows)
+    return found
+
+
+async def merge(
+    session: AsyncSession, caller: Caller | None, gone_id: UUID, kept_id: UUID, now: datetime
+) -> Merge:
+    """Two persons turn out to be one; what was kept about either is read as the one that stays.
+
+    The caller of this re-assesses whom it concerns (see `entitlements.deliveries.service.merge_persons`).
+    """
+    if gone_id == kept_id:
+        raise NotTwoPersons
+    found = await roots(session, [gone_id, kept_id])
+    if len(found) < 2:
+        raise NotFound
+    if found[kept_id] != kept_id or found[gone_id] != gone_id:
+        raise AlreadyMerged
+    taken = await session.execute(
+        update(Person)
+        .where(col(Person.id) == gone_id, col(Person.merged_into).is_(None))
+        .values(merged_into=kept_id)
+        .returning(col(Person.id))
+    )
+    if taken.scalar_one_or_none() is None:
+        raise AlreadyMerged
+    # Chains are kept flat: whoever was merged into the one that goes is merged into the one that stays.
+    await session.execute(
+        update(Person).where(col(Person.merged_into) == gone_id).values(merged_into=kept_id)
+    )
+    act = Merge(
+        gone_id=gone_id,
+        kept_id=kept_id,
+        merged_at=now,
+        merged_by=caller.principal_id if caller else None,
+    )
+    session.add(act)
+    note(session, caller, "person.merged", ("person", kept_id), now=now, gone=str(gone_id))
+    await session.flush()
+    return act
+
+
+async def forget(session: AsyncSession, person_id: UUID, *, caller: Caller | None, now: datetime) -> None:
+    """Destroys the person's identity key and all that names them, at once.
+
+    The person's facts and decisions stay, pseudonymous, until their own retention is over.
+    """
+    ids = list(await aliases(session, [person_id]))
+    if not ids:
+        raise NotFound
+    for table in (IdentityKey, Identity, NameMark, Identification, ActivationCode):
+        await session.execute(delete(table).where(col(table.person_id).in_(ids)))
+    await session.execute(update(Person).where(col(Person.id).in_(ids)).values(forgotten_at=now))
+    note(session, caller, "person.forgotten", ("person", person_id), now=now)
+
+
+# ---- identity ----
+
+
+def _aad(person_id: UUID) -> bytes:
+    return b"identity:" + person_id.bytes
+
+
+async def keys_of(
+    session: AsyncSession, vault: Vault, person_ids: Collection[UUID], *, make: bool = False
+) -> dict[UUID, bytes]:
+    """The identity keys of these persons, opened; with `make`, whoever has none gets one. Forgotten ones have none."""
+    wrapping = vault.secret(Label.IDENTITY_KEYS)
+    found: dict[UUID, bytes] = {}
+    for some in chunks(list(person_ids)):
+        rows = await session.execute(
+            select(col(IdentityKey.person_id), col(IdentityKey.wrapped)).where(
+                col(IdentityKey.person_id).in_(some)
+            )
+        )
+        found.update((person_id, unwrap_key(wrapping, wrapped)) for person_id, wrapped in rows)
+        missing = [person_id for person_id in some if person_id not in found]
+        if not make or not missing:
+            continue
+        alive = await session.execute(
+            select(col(Person.id)).where(col(Person.id).in_(missing), col(Person.forgotten_at).is_(None))
+        )
+        made = {person_id: new_key() for person_id in alive.scalars()}
+        if made:
+            table = [
+                {"person_id": person_id, "wrapped": wrap_key(wrapping, key)}
+                for person_id, key in made.items()
+            ]
+            kept = await session.execute(
+                insert_for(session, IdentityKey)
+                .values(table)
+                .on_conflict_do_nothing()
+                .returning(col(IdentityKey.person_id))
+            )
+            mine = set(kept.scalars())
+            found.update((person_id, made[person_id]) for person_id in mine)
+            if len(mine) < len(made):  # somebody else was first: theirs is the key
+                found.update(await keys_of(session, vault, made.keys() - mine))
+    return found
+
+
+async def keep_identities(
+    session: AsyncSession,
+    vault: Vault,
+    identities: Mapping[UUID, tuple[PersonIdentity, datetime]],
+    now: datetime,
+) -> set[UUID]:
+    """Keeps what persons are called, each as of the moment a register wrote it down; gives whose changed.
+
+    What was written down earlier than what is kept changes nothing, and a forgotten person stays forgotten.
+    """
+    changed: set[UUID] = set()
+    for some in chunks(list(identities)):
+        keys = await keys_of(session, vault, some, make=True)
+        rows = await session.execute(select(Identity).where(col(Identity.person_id).in_(some)))
+        kept = {row.person_id: row for row in rows.scalars()}
+        fresh = []
+        marks: dict[UUID, PersonIdentity] = {}
+        for person_id in some:
+            identity, stated_at = identities[person_id]
+            key, before = keys.get(person_id), kept.get(person_id)
+            if key is None or (before is not None and before.stated_at > stated_at):
+                continue
+            if before is not None:
+                if _open(key, before) == identity:
+                    before.stated_at = stated_at
+                    continue
+                before.sealed, before.stated_at, before.kept_at = (
+                    _seal(key, person_id, identity),
+                    stated_at,
+                    now,
+                )
+            else:
+                fresh.append((person_id, _seal(key, person_id, identity), stated_at, now))
+            marks[person_id] = identity
+        await session.flush()
+        await insert_rows(session, table_of(Identity), ("person_id", "sealed", "stated_at", "kept_at"), fresh)
+        await _mark_names(session, vault, marks, renamed=marks.keys() & kept.keys())
+        changed |= marks.keys()
+    return changed
+
+
+async def keep_identity(
+    session: AsyncSession,
+    vault: Vault,
+    person_id: UUID,
+    identity: PersonIdentity,
+    *,
+    stated_at: datetime,
+    now: datetime,
+) -> None:
+    """Keeps what one person is called."""
+    await keep_identities(session, vault, {person_id: (identity, stated_at)}, now)
+
+
+async def identities_of(
+    session: AsyncSession, vault: Vault, person_ids: Iterable[UUID]
+) -> dict[UUID, PersonIdentity]:
+    """What these persons are called, under the ids that were asked for; who was forgotten is left out."""
+    asked = await roots(session, person_ids)
+    everybody = await aliases(session, asked)
+    keys = await keys_of(session, vault, everybody.keys())
+    newest: dict[UUID, Identity] = {}
+    for some in chunks(list(keys)):
+        rows = await session.execute(select(Identity).where(col(Identity.person_id).in_(some)))
+        for row in rows.scalars():
+            root = everybody[row.person_id]
+            if root not in newest or newest[root].stated_at < row.stated_at:
+                newest[root] = row
+    opened = {root: _open(keys[row.person_id], row) for root, row in newest.items()}
+    return {person_id: opened[root] for person_id, root in asked.items() if root in opened}
+
+
+async def identity_of(session: AsyncSession, vault: Vault, person_id: UUID) -> PersonIdentity | None:
+    """What a person is called; None for somebody nameless or forgotten."""
+    return (await identities_of(session, vault, [person_id])).get(person_id)
+
+
+def _seal(key: bytes, person_id: UUID, identity: PersonIdentity) -> bytes:
+    said = {name: value for name, value in asdict(identity).items() if value}
+    return seal(key, json.dumps(said, ensure_ascii=False).encode(), _aad(person_id))
+
+
+def _open(key: bytes, row: Identity) -> PersonIdentity:
+    return PersonIdentity(**json.loads(open_sealed(key, row.sealed, _aad(row.person_id))))
+
+
+# ---- finding by name, by identification number ----
+
+
+def name_mark(secret: bytes, word: str) -> int:
+    """The mark of one word of a name: a few bits of a keyed hash."""
+    return int.from_bytes(hmac.digest(secret, word.encode(), hashlib.sha256)[:4]) >> (32 - MARK_BITS)
+
+
+async def _mark_names(
+    session: AsyncSession, vault: Vault, named: Mapping[UUID, PersonIdentity], *, renamed: Iterable[UUID]
+) -> None:
+    secret = vault.secret(NAME_MARKS)
+    for some in chunks(list(renamed)):
+        await session.execute(delete(NameMark).where(col(NameMark.person_id).in_(some)))
+    rows = {
+        (name_mark(secret, word), person_id)
+        for person_id, identity in named.items()
+        for word in name_words(identity.name)
+    }
+    await insert_rows(session, table_of(NameMark), ("mark", "person_id"), sorted(rows))
+
+
+async def search_by_name(
+    session: AsyncSession, vault: Vault, name: str, *, limit: int = 20
+) -> list[tuple[UUID, PersonIdentity]]:
+    """Persons in whose name every given word occurs, whatever the accents; at most `limit`, in order of name."""
+    secret = vault.secret(NAME_MARKS)
+    # One spelling suffices to find candidates: both spellings of a kept name are marked.
+    plain = sorted(name_words(name), key=len)[:12]
+    if not plain:
+        return []
+    marked = func.count(col(NameMark.mark).distinct())
+    wanted = {name_mark(secret, word) for word in plain}
+    rows = await session.execute(
+        select(col(NameMark.person_id))
+        .where(col(NameMark.mark).in_(wanted))
+        .group_by(col(NameMark.person_id))
+        .order_by(marked.desc(), col(NameMark.person_id))
+        .limit(50 * limit)
+    )
+    known = await identities_of(session, vault, rows.scalars())
+    meant = await roots(session, known)
+    found = {
+        meant[person_id]: identity for person_id, identity in known.items() if matches(name, identity.name)
+    }
+    return sorted(found.items(), key=lambda item: (item[1].family_name, item[1].given_name, item[0]))[:limit]
+
+
+def identification_hash(vault: Vault, number: str) -> bytes:
+    """What is kept of a tax identification number."""
+    return hmac.digest(vault.secret(IDENTIFICATION_NUMBERS), number.encode(), hashlib.sha256)
+
+
+async def keep_identifications(session: AsyncSession, numbers: Mapping[bytes, UUID]) -> None:
+    """Remembers whose identification numbers these are; a number that is somebody's already stays theirs."""
+    for some in chunks(list(numbers.items())):
+        rows = [{"number_hash": number_hash, "person_id": person_id} for number_hash, person_id in some]
+        await session.execute(insert_for(session, Identification).values(rows).on_conflict_do_nothing())
+
+
+# ---- logins ----
+
+
+async def link_login(
+    session: AsyncSession,
+    principal_id: UUID,
+    person_id: UUID,
+    *,
+    by: LinkedBy,
+    caller: Caller | None,
+    now: datetime,
+) -> None:
+    """From now on this login is this person. AlreadyLinked if it is another."""
+    meant = await roots(session, [person_id])
+    if person_id not in meant:
+        raise NotFound
+    taken = await session.execute(
+        insert_for(session, Login)
+        .values(principal_id=principal_id, person_id=meant[person_id], linked_by=by, linked_at=now)
+        .on_conflict_do_nothing()
+        .returning(col(Login.principal_id))
+    )
+    if taken.scalar_one_or_none() is not None:
+        note(session, caller, "login.linked", ("person", meant[person_id]), now=now, by=by.value)
+        return
+    if await _login_person(session, principal_id) != meant[person_id]:
+        raise AlreadyLinked
+
+
+async def _login_person(session: AsyncSession, principal_id: UUID) -> UUID | None:
+    found = await session.execute(
+        select(func.coalesce(col(Person.merged_into), col(Person.id)))
+        .join(Login, col(Login.person_id) == col(Person.id))
+        .where(col(Login.principal_id) == principal_id)
+    )
+    return cast("UUID | None", found.scalar_one_or_none())
+
+
+async def whoami(session: AsyncSession, caller: Caller) -> UUID | None:
+    """The person that the caller is; None for a login that nobody has linked yet."""
+    return await _login_person(session, caller.principal_id)
+
+
+async def person_of(session: AsyncSession, caller: Caller) -> UUID:
+    """The person that the caller is. NotFound for a login that nobody has linked yet."""
+    found = await whoami(session, caller)
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def subject_of(session: AsyncSession, caller: Caller, today: date) -> UUID:
+    """The person whom the request is about: the caller, a ward, or whoever stands at a case worker's desk.
+
+    Somebody for whom the caller may not act is not found.
+    """
+    if caller.acting_for is None:
+        return await person_of(session, caller)
+    meant = (await roots(session, [caller.acting_for])).get(caller.acting_for)
+    if meant is None:
+        raise NotFound
+    if caller.has(Role.CASE_WORKER) and caller.channel in {Channel.DESK, Channel.PHONE}:
+        return meant
+    own = await whoami(session, caller)
+    if own is None or (own != meant and meant not in await wards_of(session, own, today)):
+        raise NotFound
+    return meant
+
+
+async def make_activation_code(
+    session: AsyncSession, vault: Vault, caller: Caller, person_id: UUID, now: datetime
+) -> tuple[str, datetime]:
+    """A one-time code for this person, to be handed over or sent by letter, and when it ends; earlier ones end now."""
+    meant = (await roots(session, [person_id])).get(person_id)
+    if meant is None:
+        raise NotFound
+    await session.execute(
+        update(ActivationCode)
+        .where(col(ActivationCode.person_id) == meant, col(ActivationCode.expires_at) > now)
+        .values(expires_at=now)
+    )
+    code = "".join(secrets.choice(CODE_SIGNS) for _ in range(CODE_LENGTH))
+    row = ActivationCode(
+        person_id=meant, code_hash=_code_hash(vault, code), made_at=now, expires_at=now + CODE_DAYS
+    )
+    session.add(row)
+    note(session, caller, "activation-code.made", ("person", meant), now=now)
+    await session.flush()
+    return code_as_printed(code), row.expires_at
+
+
+def _code_hash(vault: Vault, code: str) -> bytes:
+    return hmac.digest(vault.secret(Label.ONE_TIME_CODES), b"activation:" + code.encode(), hashlib.sha256)
+
+
+async def wait_after_wrong_codes(session: AsyncSession, caller: Caller, now: datetime) -> timedelta | None:
+    """How long this login must wait before it may try another code; None if it may try now."""
+    row = await session.get(ActivationAttempts, caller.principal_id)
+    if row is None or may_try(row.wrong, row.since, now):
+        return None
+    return row.since + WRONG_WINDOW - now
+
+
+async def activate(
+    session: AsyncSession, vault: Vault, caller: Caller, written: str, now: datetime
+) -> UUID | None:
+    """Links the caller to the person for whom the code was made, and uses it up; None for a code that does not fit."""
+    code = code_as_read(written)
+    if code is not None and caller.kind is PrincipalKind.LOGIN:
+        used = await session.execute(
+            update(ActivationCode)
+            .where(
+                col(ActivationCode.code_hash) == _code_hash(vault, code),
+                col(ActivationCode.used_at).is_(None),
+                col(ActivationCode.expires_at) > now,
+            )
+            .values(used_at=now)
+            .returning(col(ActivationCode.person_id))
+        )
+        person_id = used.scalar_one_or_none()
+        if person_id is not None:
+            await link_login(
+                session, caller.principal_id, person_id, by=LinkedBy.CODE, caller=caller, now=now
+            )
+            return await person_of(session, caller)
+    over = col(ActivationAttempts.since) <= now - WRONG_WINDOW
+    await session.execute(
+        insert_for(session, ActivationAttempts)
+        .values(principal_id=caller.principal_id, since=now, wrong=1)
+        .on_conflict_do_update(
+            index_elements=["principal_id"],
+            set_={
+                "wrong": case((over, 1), else_=col(ActivationAttempts.wrong) + 1),
+                "since": case((over, now), else_=col(ActivationAttempts.since)),
+            },
+        )
+    )
+    return None
+
+
+# ---- guardians ----
+
+
+async def make_guardian(
+    session: AsyncSession,
+    caller: Caller | None,
+    guardian_id: UUID,
+    child_id: UUID,
+    *,
+    since: date,
+    until: date,
+    now: datetime,
+) -> Guardianship:
+    """From a day and until a day, the guardian may act for the child."""
+    meant = await roots(session, [guardian_id, child_id])
+    if guardian_id not in meant or child_id not in meant:
+        raise NotFound
+    if meant[guardian_id] == meant[child_id]:
+        raise NotTwoPersons
+    if until < since:
+        raise Unprocessable("the guardianship would end before it begins")
+    row = Guardianship(
+        guardian_id=meant[guardian_id],
+        child_id=meant[child_id],
+        since=since,
+        until=until,
+        recorded_at=now,
+        recorded_by=caller.principal_id if caller else None,
+    )
+    session.add(row)
+    note(session, caller, "guardianship.made", ("guardianship", row.id), now=now)
+    await session.flush()
+    return row
+
+
+async def end_guardianship(
+    session: AsyncSession, caller: Caller, guardianship_id: UUID, last_day: date, now: datetime
+) -> Guardianship:
+    """Ends a guardianship with this day; one that ends earlier stays as it is."""
+    row = await session.get(Guardianship, guardianship_id)
+    if row is None:
+        raise NotFound
+    if last_day < row.since:
+        # It never held; a period needs a day, and the day before its first says so to nobody.
+        await session.delete(row)
+        row.until = last_day
+    else:
+        row.until = min(row.until, last_day)
+    note(session, caller, "guardianship.ended", ("guardianship", guardianship_id), now=now)
+    await session.flush()
+    return row
+
+
+async def guardianships_of(session: AsyncSession, person_id: UUID, today: date) -> list[Guardianship]:
+    """The guardianships that this person holds today."""
+    ids = list(await aliases(session, [person_id]))
+    rows = await session.execute(
+        select(Guardianship)
+        .where(
+            col(Guardianship.guardian_id).in_(ids),
+            col(Guardianship.since) <= today,
+            col(Guardianship.until) >= today,
+        )
+        .order_by(col(Guardianship.until), col(Guardianship.id))
+    )
+    return list(rows.scalars())
+
+
+async def wards_of(session: AsyncSession, person_id: UUID, today: date) -> list[UUID]:
+    """The persons for whom this person may act today."""
+    held = await guardianships_of(session, person_id, today)
+    meant = await roots(session, [row.child_id for row in held])
+    return list(dict.fromkeys(meant[row.child_id] for row in held))
+
+
+async def guardians_of(session: AsyncSession, person_id: UUID, today: date) -> list[UUID]:
+    """The persons who may act for this person today: whoever is told what this person is told."""
+    ids = list(await aliases(session, [person_id]))
+    rows = await session.execute(
+        select(col(Guardianship.guardian_id)).where(
+            col(Guardianship.child_id).in_(ids),
+            col(Guardianship.since) <= today,
+            col(Guardianship.until) >= today,
+        )
+    )
+    meant = await roots(session, rows.scalars())
+    return list(dict.fromkeys(meant.values()))
