@@ -725,7 +725,7 @@ def alphabet() -> dict[str, Any]:
         "one character": "0",
         "four characters": "0000",
         "two characters above one byte": "A6",
-        "three characters above two bytes": "I$Z",
+        "three characters above two bytes": "I:-",
         "the highest two characters": "::",
         "the highest three characters": ":::",
         "lower case": "abc",

@@ -125,7 +125,7 @@ def smallest_version(text: str) -> int:
     """The smallest version that holds the text with error correction M."""
     try:
         return int(_segments(text, None).best_fit())
-    except DataOverflowError:
+    except (DataOverflowError, ValueError):  # qrcode 8.2 trips over its own version 41 before it says so
         raise CodeTooLarge("the text does not fit any code") from None
 
 
