@@ -335,8 +335,8 @@ class _Brought:
 def _brings(case: _Case, ground: Ground, on: date) -> _Brought:
     version, missing = case.version, set[str]()
 
-    def applies(when: Tree | None) -> bool:
-        result = TRUE if when is None else case.ask(when, on)
+    def applies(when: Tree | None, day: date = on) -> bool:
+        result = TRUE if when is None else case.ask(when, day)
         missing.update(_unknown_facts([result]))
         return result == TRUE
 
@@ -361,7 +361,9 @@ def _brings(case: _Case, ground: Ground, on: date) -> _Brought:
     amounts = tuple(
         AmountDue(rule.kind, paid, due, rule.origin.statute)
         for rule, due in _due(version.amounts, on)
-        if _entitled_on(case, rule, due) and (paid := cents(rule.cents, due)) is not None
+        if applies(version.condition, due)
+        and applies(rule.when, due)
+        and (paid := cents(rule.cents, due)) is not None
     )
     return _Brought(tariffs, allowances, amounts, charges, frozenset(missing))
 
@@ -398,12 +400,6 @@ def _due(rules: tuple[AmountRule, ...], on: date) -> Iterator[tuple[AmountRule, 
         due = date(on.year, rule.month, rule.day)
         if due <= on <= month_end(due):
             yield rule, due
-
-
-def _entitled_on(case: _Case, rule: AmountRule, due: date) -> bool:
-    return case.ask(case.version.condition, due) == TRUE and (
-        rule.when is None or case.ask(rule.when, due) == TRUE
-    )
 
 
 # --- when it can change -------------------------------------------------------------------------------------

@@ -1,0 +1,84 @@
+"""Runs the worked cases that stand beside the rules, and says in words where a rule and its case disagree."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, FactKind
+from entitlements.language import Stated, Subject, Value
+
+from .programmes import Rulebook, WorkedCase
+from .rules import Ruling, decide
+
+LONG_AGO = date(2000, 1, 1)
+
+
+def disagreements(rulebook: Rulebook, case: WorkedCase) -> tuple[str, ...]:
+    """What the rule says other than the case expects; empty if they agree."""
+    version = rulebook.programmes[case.programme].on(case.day)
+    if version is None:
+        return (f"no rule of {case.programme} is in force on {case.day}",)
+    ruling = decide(version, subject_of(case), rulebook.parameters_on(case.day), case.day)
+    said = said_by(ruling)
+    return tuple(
+        f"{what} is {said.get(what, 'nothing that a ruling says')!r}, expected {wanted!r}"
+        for what, wanted in case.expect.items()
+        if what not in said or said[what] != wanted
+    )
+
+
+def said_by(ruling: Ruling) -> Mapping[str, Any]:
+    """A ruling in the words of a worked case."""
+    return {
+        "outcome": str(ruling.outcome),
+        "ground": ruling.ground,
+        "payer": ruling.payer,
+        "until": ruling.until,
+        "tariffs": list(ruling.tariffs),
+        "allowances": {grant.kind: grant.monthly_cents for grant in ruling.allowances},
+        "allowances_since": {grant.kind: grant.since for grant in ruling.allowances},
+        "allowances_until": {grant.kind: grant.until for grant in ruling.allowances},
+        "amounts": {due.kind: due.cents for due in ruling.amounts},
+        "charges": {charge.kind: charge.monthly_cents for charge in ruling.charges},
+        "reasons": [reason.code for reason in ruling.reasons],
+        "missing": {missing.fact: missing.register for missing in ruling.missing},
+        "changes_on": ruling.changes_on,
+    }
+
+
+def subject_of(case: WorkedCase) -> Subject:
+    """The person of the case, with the members of each household beside them."""
+    person = Subject("person", _facts(case, case.facts))
+    households = {
+        kind: (person, *(Subject(f"member {n}", _facts(case, facts)) for n, facts in enumerate(members, 1)))
+        for kind, members in case.households.items()
+    }
+    if case.rest_absent:
+        households = {kind: () for kind in HOUSEHOLDS} | households
+    return Subject(person.key, person.facts, households)
+
+
+def _facts(case: WorkedCase, given: Mapping[str, Any]) -> Mapping[str, Stated]:
+    absent = {
+        kind.name: _stated(kind, kind.absent, {}, case.day)
+        for kind in CATALOGUE.values()
+        if case.rest_absent and kind.absent is not None
+    }
+    return absent | {name: stated for key, entry in given.items() for name, stated in _read(case, key, entry)}
+
+
+def _read(case: WorkedCase, name: str, entry: object) -> Iterator[tuple[str, Stated]]:
+    kind = CATALOGUE[name]
+    details = entry if isinstance(entry, dict) else {"value": entry}
+    for filled, value in kind.read(details["value"]).items():
+        yield filled, _stated(kind, value, details, case.day)
+
+
+def _stated(kind: FactKind, value: Value, details: Mapping[str, Any], day: date) -> Stated:
+    return Stated(
+        value=value,
+        since=details.get("since", LONG_AGO),
+        until=details.get("until"),
+        register=details.get("register", kind.suppliers[0]),
+        learned_at=datetime.combine(day, time(), UTC),
+    )
