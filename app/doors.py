@@ -5,9 +5,17 @@ from litestar import Router
 import core.audit.routes
 import issuers.authorities.routes
 import issuers.status.routes
+import verifiers.offers.routes
+import verifiers.partners.routes
+import verifiers.scanners.routes
+import verifiers.venues.routes
 
 ROUTERS: list[Router] = [
     core.audit.routes.router,
     issuers.authorities.routes.router,
     issuers.status.routes.router,
+    verifiers.partners.routes.router,
+    verifiers.venues.routes.router,
+    verifiers.offers.routes.router,
+    verifiers.scanners.routes.router,
 ]

@@ -1,0 +1,1 @@
+"""What a venue gives for which tariff, since when, until when and how often."""
