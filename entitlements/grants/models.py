@@ -36,6 +36,7 @@ class EndReason(StrEnum):
 AT_ONCE = frozenset({EndReason.LOSS, EndReason.FRAUD, EndReason.DEATH, EndReason.ERROR})
 
 _STANDING = text("status IN ('active', 'ending')")
+_ENDING = text("status = 'ending'")
 
 
 class Entitlement(SQLModel, table=True):
@@ -55,7 +56,7 @@ class Entitlement(SQLModel, table=True):
             sqlite_where=_STANDING,
             postgresql_where=_STANDING,
         ),
-        Index("ix_entitlements_until_standing", "until", sqlite_where=_STANDING, postgresql_where=_STANDING),
+        Index("ix_entitlements_ends_on_ending", "ends_on", sqlite_where=_ENDING, postgresql_where=_ENDING),
         CheckConstraint("until IS NULL OR until >= since", name="until_after_since"),
         CheckConstraint(
             "status <> 'active' OR (ends_on IS NULL AND end_reason IS NULL)", name="active_is_open"
@@ -82,8 +83,14 @@ class Entitlement(SQLModel, table=True):
     payer: str | None = Field(default=None, max_length=64)
     tariffs: list[str] = Field(default_factory=list, sa_type=Json)
     since: date
+    counted_from: date
+    """From which day a fixed length of validity counts; moves on when it is renewed."""
     until: date | None = None
     status: Standing = Field(default=Standing.ACTIVE, sa_type=word(Standing))
+    renewable: bool = False
+    """Whether `until` is near and, as the facts stand, the day after it grants anew: then it is no end."""
+    changes_on: date | None = None
+    """The next day on which the decision behind it can change."""
     ends_on: date | None = None
     end_reason: EndReason | None = Field(default=None, sa_type=word(EndReason))
     ended_at: datetime | None = Field(default=None, sa_type=Moment)

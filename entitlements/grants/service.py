@@ -1,0 +1,332 @@
+"""Say what people hold; grant it, announce its end, end it, revoke it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from core.access.rules import Caller
+from core.audit.service import note
+from core.clock import day_of, first_moment
+from core.errors import Conflict, NotFound, Unprocessable
+from core.jobs.service import enqueue
+from core.settings import Settings
+from entitlements.grants.models import AT_ONCE, EndReason, Entitlement, Standing
+from entitlements.grants.rules import Terms, announced_end, keeps_on, must_announce
+from entitlements.notices import service as notices
+from entitlements.notices.models import Notice
+from entitlements.rulebook import service as rulebook
+
+STANDING = (Standing.ACTIVE, Standing.ENDING)
+
+log = structlog.get_logger("grants")
+
+
+class NotStanding(Conflict):
+    """What is over cannot be revoked."""
+
+    slug, title = "entitlement-not-standing", "This entitlement is over already"
+
+
+class NotAtOnce(Unprocessable):
+    """Only loss, fraud, death and error end something at once; everything else ends with notice."""
+
+    slug, title = (
+        "not-revocable-for-this",
+        "An entitlement is revoked at once only for loss, fraud, death or error",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a person's card may say on a day."""
+
+    tariff_bits: int
+    tariffs: tuple[str, ...]
+    until: date | None
+    """The last day on which all of this is held, as far as it is known; None: open."""
+    changes_on: date | None
+    """The next day on which it can be another, if nothing new is learned."""
+
+
+async def held(session: AsyncSession, person_id: UUID, on: date) -> list[Entitlement]:
+    """What a person holds on a day, in the order of the programmes' names."""
+    rows = await session.execute(
+        select(Entitlement)
+        .where(
+            col(Entitlement.person_id) == person_id,
+            col(Entitlement.status).in_(STANDING),
+            col(Entitlement.since) <= on,
+            or_(col(Entitlement.ends_on).is_(None), col(Entitlement.ends_on) >= on),
+        )
+        .order_by(col(Entitlement.programme))
+    )
+    return list(rows.scalars())
+
+
+async def tariffs_of(session: AsyncSession, person_id: UUID, on: date) -> Holding:
+    """The tariffs that a person's card carries on a day, and until when."""
+    holding = await held(session, person_id, on)
+    bits = await rulebook.tariff_bits(session)
+    tariffs = sorted(
+        {tariff for entitlement in holding for tariff in entitlement.tariffs}, key=bits.__getitem__
+    )
+    # An end that was not announced is none yet: a last day that has passed will be renewed or announced.
+    ends = [
+        max(day, on) for e in holding if (day := e.ends_on or (None if e.renewable else e.until)) is not None
+    ]
+    changes = [e.changes_on for e in holding if e.changes_on is not None and e.changes_on > on]
+    until = min(ends, default=None)
+    return Holding(
+        tariff_bits=sum(bits[tariff] for tariff in tariffs),
+        tariffs=tuple(tariffs),
+        until=until,
+        changes_on=min([*changes, *([until + timedelta(days=1)] if until else [])], default=None),
+    )
+
+
+async def of_person(session: AsyncSession, person_id: UUID) -> list[Entitlement]:
+    """Everything that a person holds or held, the latest first."""
+    rows = await session.execute(
+        select(Entitlement)
+        .where(col(Entitlement.person_id) == person_id)
+        .order_by(col(Entitlement.granted_at).desc(), col(Entitlement.id).desc())
+    )
+    return list(rows.scalars())
+
+
+async def standing_of(
+    session: AsyncSession, person_ids: Iterable[UUID], *, lock: bool = False
+) -> dict[tuple[UUID, str], Entitlement]:
+    """What these persons hold, by person and programme; locked, so that nobody else ends it meanwhile."""
+    wanted = (
+        select(Entitlement)
+        .where(col(Entitlement.person_id).in_(list(person_ids)), col(Entitlement.status).in_(STANDING))
+        .order_by(col(Entitlement.person_id), col(Entitlement.programme))
+    )
+    if lock:
+        wanted = wanted.with_for_update().execution_options(populate_existing=True)
+    return {(e.person_id, e.programme): e for e in (await session.execute(wanted)).scalars()}
+
+
+async def grant(
+    session: AsyncSession, person_id: UUID, programme: str, terms: Terms, *, now: datetime, settings: Settings
+) -> Entitlement:
+    """Gives a person what a decision granted, and owes the message that says so."""
+    today = day_of(now, settings.zone)
+    entitlement = Entitlement(
+        person_id=person_id,
+        programme=programme,
+        since=today,
+        counted_from=today,
+        granted_at=now,
+        changed_at=now,
+        **_columns(terms),
+    )
+    if must_announce(terms, today, settings):
+        # So near that this one message announces the end as well.
+        last = announced_end(terms.until, today, settings)
+        message = await _owe(session, entitlement, "granted-until", now, until=last)
+        _end_on(entitlement, last, EndReason.FORESEEN, message)
+    elif terms.until is not None and not terms.renewable:
+        await _owe(session, entitlement, "granted-until", now, until=terms.until)
+    else:
+        await _owe(session, entitlement, "granted", now)
+    session.add(entitlement)
+    await session.flush()
+    note(session, None, "entitlement.granted", ("entitlement", entitlement.id), now=now, programme=programme)
+    await _changed(session, entitlement, now=now, settings=settings)
+    return entitlement
+
+
+async def renew(
+    session: AsyncSession, entitlement: Entitlement, terms: Terms, *, now: datetime, settings: Settings
+) -> None:
+    """Puts a standing entitlement on the terms of a newer decision: an announced end is taken back, put off, or
+    announced, as the new last day asks.
+    """
+    today = day_of(now, settings.zone)
+    before = (entitlement.tariffs, entitlement.status, entitlement.ends_on, entitlement.until)
+    if entitlement.until is not None and today > entitlement.until and terms.until != entitlement.until:
+        entitlement.counted_from = today
+    for name, value in _columns(terms).items():
+        setattr(entitlement, name, value)
+    entitlement.changed_at = now
+    if entitlement.status is Standing.ENDING and entitlement.ends_on is not None:
+        if keeps_on(terms, entitlement.ends_on, settings):
+            entitlement.status, entitlement.ends_on = Standing.ACTIVE, None
+            entitlement.end_reason, entitlement.notice_id = None, None
+            await _owe(session, entitlement, "continues", now)
+        elif terms.until is not None and terms.until > entitlement.ends_on:
+            last = announced_end(terms.until, today, settings)
+            message = await _owe(session, entitlement, "ending", now, ends_on=last)
+            _end_on(entitlement, last, EndReason.FORESEEN, message)
+    elif must_announce(terms, today, settings):
+        await announce(session, entitlement, EndReason.FORESEEN, terms.until, now=now, settings=settings)
+    session.add(entitlement)
+    await session.flush()
+    if before != (entitlement.tariffs, entitlement.status, entitlement.ends_on, entitlement.until):
+        await _changed(session, entitlement, now=now, settings=settings)
+
+
+async def announce(
+    session: AsyncSession,
+    entitlement: Entitlement,
+    reason: EndReason,
+    fact_end: date | None,
+    *,
+    now: datetime,
+    settings: Settings,
+) -> None:
+    """Announces an end: the later of the fact's last day and the grace after the notice counts as received.
+
+    An end that was announced already stays where it is.
+    """
+    if entitlement.status is not Standing.ACTIVE:
+        return
+    last = announced_end(fact_end, day_of(now, settings.zone), settings)
+    message = await _owe(session, entitlement, "ending", now, ends_on=last)
+    _end_on(entitlement, last, reason, message)
+    entitlement.changed_at = now
+    session.add(entitlement)
+    await session.flush()
+    note(session, None, "entitlement.ending", ("entitlement", entitlement.id), now=now, reason=reason.value)
+    await _changed(session, entitlement, now=now, settings=settings)
+
+
+async def revoke(
+    session: AsyncSession, entitlement_id: UUID, reason: EndReason, *, caller: Caller | None, now: datetime
+) -> Entitlement:
+    """Takes something away at once; for four reasons only, and always on the record."""
+    if reason not in AT_ONCE:
+        raise NotAtOnce
+    entitlement = (
+        await session.execute(
+            select(Entitlement)
+            .where(col(Entitlement.id) == entitlement_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    ).scalar_one_or_none()
+    if entitlement is None:
+        raise NotFound
+    if entitlement.status not in STANDING:
+        raise NotStanding
+    entitlement.status, entitlement.end_reason, entitlement.ended_at = Standing.REVOKED, reason, now
+    entitlement.changed_at = now
+    session.add(entitlement)
+    await session.flush()
+    if reason is not EndReason.DEATH:
+        await _owe(session, entitlement, f"revoked-{reason}", now)
+    note(
+        session, caller, "entitlement.revoked", ("entitlement", entitlement.id), now=now, reason=reason.value
+    )
+    await _enqueue_changed(session, entitlement.person_id, now)
+    return entitlement
+
+
+async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *, settings: Settings) -> None:
+    """The nightly job: ends what was announced and is over, and puts off what was not announced in time.
+
+    The night before the last day it looks whether the notice left the house early enough; a notice that is
+    late, or still here, puts the end off, so that no end comes without its notice and grace.
+    """
+    today = day_of(now, settings.zone)
+    rows = await session.execute(
+        select(Entitlement)
+        .where(col(Entitlement.status) == Standing.ENDING, col(Entitlement.ends_on) <= today)
+        .order_by(col(Entitlement.person_id), col(Entitlement.programme))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    due = list(rows.scalars())
+    messages = await notices.of_ids(session, [e.notice_id for e in due if e.notice_id])
+    for entitlement in due:
+        message = messages[entitlement.notice_id] if entitlement.notice_id else None
+        earliest = _earliest_end(message, today, settings)
+        if entitlement.ends_on is not None and earliest > entitlement.ends_on:
+            entitlement.ends_on = earliest
+            log.warning("entitlement.end_put_off", entitlement=str(entitlement.id))
+        elif entitlement.ends_on is not None and entitlement.ends_on < today:
+            entitlement.status, entitlement.ended_at = Standing.ENDED, now
+            note(session, None, "entitlement.ended", ("entitlement", entitlement.id), now=now)
+        else:
+            continue
+        entitlement.changed_at = now
+        session.add(entitlement)
+        await session.flush()
+        await _changed(session, entitlement, now=now, settings=settings)
+
+
+def _earliest_end(message: Notice | None, today: date, settings: Settings) -> date:
+    if message is None or message.deemed_received_on is None:
+        return announced_end(None, today, settings)
+    return notices.grace_end(message.deemed_received_on, settings)
+
+
+def _columns(terms: Terms) -> dict[str, Any]:
+    return {
+        "decision_id": terms.decision_id,
+        "ground": terms.ground,
+        "payer": terms.payer,
+        "tariffs": list(terms.tariffs),
+        "until": terms.until,
+        "renewable": terms.renewable,
+        "changes_on": terms.changes_on,
+    }
+
+
+def _end_on(entitlement: Entitlement, last: date, reason: EndReason, message: Notice) -> None:
+    entitlement.status, entitlement.ends_on = Standing.ENDING, last
+    entitlement.end_reason, entitlement.notice_id = reason, message.id
+
+
+async def _owe(
+    session: AsyncSession, entitlement: Entitlement, what: str, now: datetime, **params: date
+) -> Notice:
+    code = f"entitlement.{what}"
+    said: dict[str, str | int | date] = {"programme": entitlement.programme, **params}
+    return await notices.owe(session, entitlement.person_id, code, said, now=now)
+
+
+async def _changed(
+    session: AsyncSession, entitlement: Entitlement, *, now: datetime, settings: Settings
+) -> None:
+    """Tells the right-hand side that what the person holds is another now, and will be after the last day."""
+    await _enqueue_changed(session, entitlement.person_id, now)
+    if entitlement.status is Standing.ENDING and entitlement.ends_on is not None:
+        after = first_moment(entitlement.ends_on + timedelta(days=1), settings.zone)
+        await _enqueue_changed(session, entitlement.person_id, after)
+
+
+async def _enqueue_changed(session: AsyncSession, person_id: UUID, at: datetime) -> None:
+    await enqueue(
+        session,
+        "holdings.changed",
+        {"person_id": str(person_id)},
+        run_at=at,
+        once=f"holdings.changed:{person_id}:{at:%Y-%m-%dT%H:%M}",
+    )
+
+
+__all__ = [
+    "Holding",
+    "NotAtOnce",
+    "NotStanding",
+    "Terms",
+    "announce",
+    "grant",
+    "held",
+    "of_person",
+    "renew",
+    "revoke",
+    "standing_of",
+    "tariffs_of",
+    "turn",
+]
