@@ -410,6 +410,12 @@ def on_curve(compressed: bytes) -> bool:
     return True
 
 
+def otherwise_unprotected(block: bytes, unprotected: bytes) -> bytes:
+    """The same signed thing with something else for its empty unprotected map: no signature covers that."""
+    at = 1 + len(bstr(header()))
+    return block[:at] + unprotected + block[at + 1 :]
+
+
 def spellings() -> Iterator[Made]:
     """CBOR in any but the one spelling. Where it can be, the bent bytes are rightly signed."""
     card = sign_card(CARD, CARDS)
@@ -482,8 +488,7 @@ def spellings() -> Iterator[Made]:
     }
     for name, payload in bent_proofs.items():
         yield f"proof's payload: {name}", shown(card, bent_proof(card, payload)), "malformed", {}
-    named = cose.encode({4: CARDS.kid})
-    filled = card.replace(b"\xa0" + bstr(cose.encode(fields())), named + bstr(cose.encode(fields())))
+    filled = otherwise_unprotected(card, cose.encode({4: CARDS.kid}))
     bodies = {
         "empty": b"",
         "last byte missing": whole[:-1],
@@ -495,6 +500,12 @@ def spellings() -> Iterator[Made]:
         "all in a tag": b"\xd2" + whole,
         "proof in a tag": b"\x82" + card + b"\xd2" + proof,
         "unprotected map not empty": b"\x82" + filled + bent_proof(filled),
+        "unprotected map is an empty list": b"\x82"
+        + (empty := otherwise_unprotected(card, b"\x80"))
+        + bent_proof(empty),
+        "unprotected map is null": b"\x82"
+        + (null := otherwise_unprotected(card, b"\xf6"))
+        + bent_proof(null),
         "card as a list of five": b"\x82\x85" + card[1:] + b"\x00" + proof,
         "header's length longer spelt than needed": b"\x82\x84\x58"
         + bytes((card[1] & 31,))

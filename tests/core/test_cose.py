@@ -300,3 +300,35 @@ def test_points_off_the_curve_and_in_other_spellings_are_refused() -> None:
 def test_keys_of_other_curves_have_no_place() -> None:
     with pytest.raises(ValueError, match="P-256"):
         cose.compress(ec.generate_private_key(ec.SECP384R1()).public_key())
+
+
+@pytest.mark.parametrize(
+    ("at", "instead"),
+    [
+        (0, b"\x83"),
+        (0, b"\x9f"),
+        (0, b"\xd2\x84"),
+        (1, b"\x6d"),
+        (15, b"\x80"),
+        (15, b"\x40"),
+        (15, b"\xf6"),
+        (15, b"\xa1\x01\x02"),
+        (16, b"\x65"),
+        (16, b"\x58\x05"),
+        (22, b"\x78"),
+        (23, b"\x3f"),
+    ],
+)
+def test_a_signed_thing_of_any_other_shape_is_refused(at: int, instead: bytes) -> None:
+    made = cose.sign(SIGNER, 65001, SIGNER.kid, b"hello", b"test/1")
+    assert made[15:17] == b"\xa0\x45"
+    assert made[22:24] == b"\x58\x40"
+    with pytest.raises(Malformed):
+        cose.read_header(cose.read_sign1(made[:at] + instead + made[at + 1 :])[0].protected)
+
+
+def test_a_signed_thing_cut_short_anywhere_is_refused() -> None:
+    made = cose.sign(SIGNER, 65001, SIGNER.kid, b"hello", b"test/1")
+    for length in range(len(made)):
+        with pytest.raises(Malformed):
+            cose.read_sign1(made[:length])
