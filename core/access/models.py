@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from core.access.rules import PrincipalKind
@@ -61,3 +62,18 @@ class Session(SQLModel, table=True):
     seen_at: datetime = Field(sa_type=Moment)
     expires_at: datetime = Field(sa_type=Moment)
     ended_at: datetime | None = Field(default=None, sa_type=Moment)
+
+
+class UsedAssertion(SQLModel, table=True):
+    """An assertion that a machine has used; each is good once."""
+
+    __tablename__ = "used_assertions"
+    __table_args__ = (
+        UniqueConstraint("principal_id", "jti_hash"),
+        impersonal("hashes of what machines made up, gone within minutes"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    principal_id: UUID = Field(foreign_key="principals.id")
+    jti_hash: bytes = Field(sa_type=Bytes)
+    kept_until: datetime = Field(sa_type=Moment, index=True)
