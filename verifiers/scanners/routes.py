@@ -1,6 +1,6 @@
 """The doors to scanners: a manager hands out codes and keeps the list; a device comes in with a code."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -11,12 +11,15 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from core.access.rules import Caller, Role, allow, anyone
 from core.errors import problems
+from core.limits.rules import Limit
+from core.limits.service import limited
 from core.vault import Vault
 from verifiers.scanners import service
 from verifiers.scanners.schemas import CodeView, EnrolledScanner, NewScanner, ScannerChange, ScannerView
 
 # One path has doors for several: each names its own guard.
 MANAGERS = allow(Role.OPERATOR, Role.PARTNER_MANAGER)
+ATTEMPTS = Limit(20, timedelta(minutes=10))
 
 
 @post(
@@ -37,7 +40,12 @@ async def invite_scanner(
     return CodeView(code=code, expires_at=expires_at)
 
 
-@post("/scanners", operation_id="enrolScanner", guards=[anyone], responses=problems(400, 409, 422, 429))
+@post(
+    "/scanners",
+    operation_id="enrolScanner",
+    guards=[anyone, limited("scanner.enrol", ATTEMPTS)],
+    responses=problems(400, 409, 422, 429),
+)
 async def enrol_scanner(
     data: JSONBody[NewScanner],
     session: NamedDependency[AsyncSession],

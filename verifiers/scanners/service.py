@@ -12,7 +12,8 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from core import jose
-from core.access.models import Principal, PrincipalKey
+from core.access import service as access
+from core.access.models import PrincipalKey
 from core.access.rules import Caller, PrincipalKind, Role
 from core.audit.service import note
 from core.errors import NotFound, Unprocessable
@@ -87,7 +88,7 @@ async def enrol(session: AsyncSession, vault: Vault, new: NewScanner, now: datet
     invitation, venue = row
     thumbprint = jose.thumbprint(key)
     scanner = (
-        await _add(session, new.name, venue, key_members=jose.jwk(key), thumbprint=thumbprint, now=now)
+        await _add(session, new.name, venue, key_members=jose.jwk(key), now=now)
         if invitation.used_at is None
         else await _same_again(session, invitation, thumbprint)
     )
@@ -141,18 +142,7 @@ async def remove(session: AsyncSession, caller: Caller, scanner_id: UUID, now: d
     scanner = await _managed(session, caller, scanner_id, now)
     scanner.removed_at = now
     session.add(scanner)
-    await session.execute(
-        update(PrincipalKey)
-        .where(col(PrincipalKey.principal_id) == scanner.principal_id, col(PrincipalKey.removed_at).is_(None))
-        .values(removed_at=now)
-        .execution_options(synchronize_session=False)
-    )
-    await session.execute(
-        update(Principal)
-        .where(col(Principal.id) == scanner.principal_id)
-        .values(disabled_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    await access.disable(session, scanner.principal_id, now)
     note(session, caller, "scanner.removed", ("scanner", scanner.id), now=now)
     await venues.changed(session)
 
@@ -186,13 +176,9 @@ async def _add(
     venue: Venue,
     *,
     key_members: dict[str, str],
-    thumbprint: str,
     now: datetime,
 ) -> Scanner:
-    principal = Principal(kind=PrincipalKind.SCANNER, label=name, roles=[Role.SCANNER.value], created_at=now)
-    session.add(principal)
-    await session.flush()
-    session.add(PrincipalKey(principal_id=principal.id, thumbprint=thumbprint, jwk=key_members, added_at=now))
+    principal = await access.enrol(session, PrincipalKind.SCANNER, name, [Role.SCANNER], key_members, now)
     scanner = Scanner(venue_id=venue.id, principal_id=principal.id, name=name, enrolled_at=now)
     session.add(scanner)
     await session.flush()
