@@ -54,7 +54,7 @@ def subject_of(case: WorkedCase) -> Subject:
         for kind, members in case.households.items()
     }
     if case.rest_absent:
-        households = {kind: () for kind in HOUSEHOLDS} | households
+        households = dict.fromkeys(HOUSEHOLDS, ()) | households
     return Subject(person.key, person.facts, households)
 
 
