@@ -73,7 +73,9 @@ class Approval(SQLModel, table=True):
     usable_until: date
     state: ApprovalState = Field(default=ApprovalState.ACTIVE, sa_type=word(ApprovalState))
     account_id: UUID = Field(foreign_key="ledger_accounts.id", unique=True)
-    notice_id: UUID | None = Field(default=None, foreign_key="notices.id", index=True)
+    credited_through: date | None = None
+    """The last month that was credited, by its first day."""
+    notice_id: UUID | None = None
     """The notice that announced the lapse."""
     decision_id: UUID = Field(index=True)
     approved_at: datetime = Field(sa_type=Moment)
