@@ -5,6 +5,7 @@ from litestar import Router
 import core.audit.routes
 import issuers.authorities.routes
 import issuers.status.routes
+import issuers.trustlist.routes
 import verifiers.offers.routes
 import verifiers.partners.routes
 import verifiers.scanners.routes
@@ -18,4 +19,5 @@ ROUTERS: list[Router] = [
     verifiers.venues.routes.router,
     verifiers.offers.routes.router,
     verifiers.scanners.routes.router,
+    issuers.trustlist.routes.router,
 ]

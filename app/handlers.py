@@ -6,6 +6,9 @@ from functools import partial
 
 import core.audit.service
 import core.idempotency
+import issuers.authorities.service
+import issuers.credentials.service
+import issuers.trustlist.service
 from core.jobs.service import Handler, Recurring, every, nightly
 from core.settings import Settings
 from core.vault import Vault
@@ -16,6 +19,11 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
     return {
         "answers.forget": core.idempotency.forget_expired,
         "audit.seal": partial(core.audit.service.seal, vault=vault),
+        "key.destroy": partial(issuers.authorities.service.destroy_key, vault=vault),
+        "key.withdrawn": issuers.credentials.service.on_key_withdrawn,
+        "holdings.changed": partial(issuers.credentials.service.on_holdings_changed, settings=settings),
+        "credentials.forget": issuers.credentials.service.forget_ended,
+        "trustlist.publish": partial(issuers.trustlist.service.publish_job, vault=vault, settings=settings),
     }
 
 
@@ -24,4 +32,6 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
     return [
         nightly("answers.forget", settings.zone),
         every("audit.seal", timedelta(minutes=1)),
+        nightly("credentials.forget", settings.zone),
+        nightly("trustlist.publish", settings.zone),
     ]

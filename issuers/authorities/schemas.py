@@ -25,7 +25,7 @@ class NewKey(Schema):
     use: RotatedUse = Field(description="What the key will sign", examples=["card"])
     not_before: datetime | None = Field(
         default=None,
-        description="From when on it signs; without it, once every scanner can know it (a day; thirty for the "
+        description="From when on it signs; without it, once every scanner can know it (a day; fourteen for the "
         "trust list's own key)",
         examples=["2026-10-01T00:00:00Z"],
     )

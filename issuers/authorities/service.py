@@ -28,7 +28,7 @@ USES = (KeyUse.CARD, KeyUse.PRINTED, KeyUse.STATUS_LIST, KeyUse.TRUST_LIST, KeyU
 OVERLAP = timedelta(days=1)
 """How long a new key is announced before it signs: a scanner without a network hears of it in time."""
 
-ANCHOR_OVERLAP = timedelta(days=30)
+ANCHOR_OVERLAP = timedelta(days=14)
 """The same for the key of the trust list itself: as long as a list lasts, or who held the old one is lost."""
 
 log = structlog.get_logger("authorities")
@@ -128,7 +128,7 @@ async def rotate(
     caller: Caller | None = None,
 ) -> IssuingKey:
     """Announces a next key; it signs from `not_before` on, and what the old one signed stays good."""
-    authority = await _changing(session, now)
+    authority = await authority_for_change(session, now)
     announced = await session.execute(
         select(col(IssuingKey.key_id)).where(
             col(IssuingKey.use) == use,
@@ -160,7 +160,7 @@ async def withdraw(
     Withdrawing twice changes nothing. Its private half is destroyed and what it signed is revoked by jobs,
     after this is committed: a rollback must not leave a key that the rows still trust and nobody has.
     """
-    authority = await _changing(session, now)
+    authority = await authority_for_change(session, now)
     key = await session.get(IssuingKey, key_id)
     if key is None:
         raise NotFound
@@ -198,8 +198,8 @@ async def _authority(session: AsyncSession) -> Authority:
     return authority
 
 
-async def _changing(session: AsyncSession, now: datetime) -> Authority:
-    # The touched row is the lock, held to the end of the transaction.
+async def authority_for_change(session: AsyncSession, now: datetime) -> Authority:
+    """The authority, held to the end of the transaction: its keys and lists change one at a time."""
     authority = await _authority(session)
     await session.execute(
         update(Authority)

@@ -37,6 +37,9 @@ BITS = 2
 SERVED_AFTER_END = timedelta(days=1)
 """How long a list is still served once the last credential in it has ended."""
 
+FOLLOWED_FOR = timedelta(minutes=1)
+"""How long memory is good for without having asked the database again; then it says nothing."""
+
 _CHUNK = 1000
 
 log = structlog.get_logger("status")
@@ -245,6 +248,21 @@ class Held:
     statuses: StatusList
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One list as the judgement of a check reads it."""
+
+    statuses: StatusList
+    issued_at: datetime
+    expires_at: datetime
+
+    def __len__(self) -> int:
+        return self.statuses.size
+
+    def __getitem__(self, index: int, /) -> int:
+        return self.statuses.get(index)
+
+
 class StatusMemory:
     """What the lists say, in this process's memory, following the database.
 
@@ -254,6 +272,7 @@ class StatusMemory:
 
     def __init__(self) -> None:
         self._lists: dict[int, Held] = {}
+        self._followed_at: datetime | None = None
         self._signed: dict[int, tuple[tuple[int, int, str], Published]] = {}
 
     async def follow(self, session: AsyncSession, now: datetime) -> None:
@@ -278,8 +297,20 @@ class StatusMemory:
                 if newest is None or newest.version < loaded.version:
                     self._lists[number] = loaded
         for number in self._lists.keys() - {row[0] for row in current}:
-            del self._lists[number]
+            self._lists.pop(number, None)
             self._signed.pop(number, None)
+        self._followed_at = now
+
+    def sheet(self, status_list: int, /) -> "Sheet | None":
+        """A list for the judgement of a check; None where there is none, and nothing before the first `follow`."""
+        held = self._lists.get(status_list)
+        if held is None or self._followed_at is None:
+            return None
+        return Sheet(held.statuses, self._followed_at, self._followed_at + FOLLOWED_FOR)
+
+    def newest_seen(self, _status_list: int, /) -> datetime | None:
+        """Nothing: memory follows versions, which never go back."""
+        return None
 
     def status(self, place: Numbered) -> Status | None:
         """What is known of this place; None where there is no such place, which must never pass as valid."""

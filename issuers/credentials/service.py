@@ -1,0 +1,341 @@
+"""Make credentials (row, place in a status list, signature, in this order), take them back, know them again."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from core.clock import day_of
+from core.errors import Conflict
+from core.settings import Settings
+from core.vault import KeyUse, Signer, Vault
+from entitlements.grants import service as grants
+from issuers.authorities.service import signer_for
+from issuers.credentials.card import Card, CardId, PrintedCard, sign_card, sign_printed
+from issuers.credentials.models import Credential, Holder
+from issuers.credentials.rules import CredentialKind, Revocation, card_ends, printed_ends, promises_more
+from issuers.status.models import ListKind
+from issuers.status.rules import Status
+from issuers.status.service import allocate, set_status
+
+KEPT_AFTER_END = timedelta(days=30)
+"""How long the row of a credential outlives it: an alarm or a complaint can still be followed."""
+
+_CHUNK = 500
+
+log = structlog.get_logger("credentials")
+
+
+class NothingHeld(Conflict):
+    """There is nothing that a card could bring this person now."""
+
+    slug, title = "nothing-held", "There is nothing that a card could bring now"
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A credential on its way out: it leaves once the transaction that holds its row is committed."""
+
+    credential_id: UUID
+    signed: bytes
+    expires_at: datetime
+    named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A card that was issued here; whose it is, a check never asks."""
+
+    card_hash: bytes
+    place: CardId
+    kind: CredentialKind
+    expires_at: datetime
+
+
+async def issue_cards(
+    session: AsyncSession,
+    vault: Vault,
+    settings: Settings,
+    *,
+    person_id: UUID,
+    device_id: UUID,
+    holders: Sequence[bytes],
+    name: str | None,
+    last_day: date | None = None,
+    now: datetime,
+) -> list[Issued]:
+    """Makes a card of what the person holds for each of these keys of a phone; NothingHeld if that is nothing.
+
+    With a `name` they are named cards. `last_day` ends them earlier: the guardianship under which a phone
+    holds them.
+    """
+    held, until = await _held(session, person_id, settings, now)
+    untils = [day for day in (until, last_day) if day is not None]
+    ends = card_ends(
+        now,
+        days=settings.card_days,
+        zone=settings.zone,
+        until=min(untils, default=None),
+        changes_on=held.changes_on,
+    )
+
+    def sign(place: CardId, point: bytes | None, signer: Signer) -> bytes:
+        card = Card(signer.kid, int(ends.timestamp()), held.tariff_bits, place, point or b"", name)
+        return sign_card(card, signer)
+
+    return await _issue(
+        session,
+        vault,
+        settings,
+        _Draft(person_id, CredentialKind.CARD, held.tariff_bits, ends, device_id, name is not None),
+        points=holders,
+        sign=sign,
+        now=now,
+    )
+
+
+async def issue_printed(
+    session: AsyncSession, vault: Vault, settings: Settings, *, person_id: UUID, name: str, now: datetime
+) -> Issued:
+    """Makes a card for paper, with the name, since nothing else binds it to its holder."""
+    held, until = await _held(session, person_id, settings, now)
+    ends = printed_ends(now, zone=settings.zone, until=until, changes_on=held.changes_on)
+
+    def sign(place: CardId, _point: bytes | None, signer: Signer) -> bytes:
+        card = PrintedCard(signer.kid, int(ends.timestamp()), held.tariff_bits, place, name)
+        return sign_printed(card, signer)
+
+    draft = _Draft(person_id, CredentialKind.PRINTED, held.tariff_bits, ends, None, named=True)
+    issued = await _issue(session, vault, settings, draft, points=[None], sign=sign, now=now)
+    return issued[0]
+
+
+async def revoke(
+    session: AsyncSession, credential_ids: Collection[UUID], reason: Revocation, *, now: datetime
+) -> list[UUID]:
+    """Takes credentials back; gives those that were not taken back before. There is no way back."""
+    places: list[tuple[int, int]] = []
+    revoked: list[UUID] = []
+    wanted = sorted(credential_ids)
+    for start in range(0, len(wanted), _CHUNK):
+        taken = await session.execute(
+            update(Credential)
+            .where(
+                col(Credential.id).in_(wanted[start : start + _CHUNK]), col(Credential.revoked_at).is_(None)
+            )
+            .values(revoked_at=now, revoked_for=reason)
+            .returning(col(Credential.id), col(Credential.status_list), col(Credential.status_index))
+            .execution_options(synchronize_session=False)
+        )
+        for credential_id, number, index in taken.all():
+            revoked.append(credential_id)
+            places.append((number, index))
+    await set_status(session, places, Status.INVALID, now=now)
+    if revoked:
+        log.info("credentials.revoked", count=len(revoked), why=reason.value)
+    return revoked
+
+
+async def revoke_on_device(
+    session: AsyncSession,
+    device_id: UUID,
+    reason: Revocation,
+    *,
+    person_id: UUID | None = None,
+    now: datetime,
+) -> list[UUID]:
+    """Takes back every card that a phone holds, or those of one person on it."""
+    where = [col(Credential.device_id) == device_id]
+    if person_id is not None:
+        where.append(col(Credential.person_id) == person_id)
+    return await revoke(session, [row.id for row in await _live(session, now, *where)], reason, now=now)
+
+
+async def outstanding(
+    session: AsyncSession, person_id: UUID, now: datetime, *, device_id: UUID | None = None
+) -> Sequence[Credential]:
+    """The credentials of a person that still hold, on one phone or all, those that end last first."""
+    where = [col(Credential.person_id) == person_id]
+    if device_id is not None:
+        where.append(col(Credential.device_id) == device_id)
+    return await _live(session, now, *where)
+
+
+async def recognise(session: AsyncSession, card_hash: bytes) -> Known | None:
+    """The card that was issued with these bytes (their SHA-256), or None."""
+    found = await session.execute(_known().where(col(Credential.card_hash) == card_hash))
+    row = found.one_or_none()
+    return None if row is None else Known(row[0], CardId(row[1], row[2]), row[3], row[4])
+
+
+async def issued_since(
+    session: AsyncSession, since: datetime | None, *, now: datetime, chunk: int = 5000
+) -> AsyncIterator[list[Known]]:
+    """Every card that still runs, in chunks, for a memory of them; `since` leaves out what is known already.
+
+    A card is written a moment before its commit: ask from a minute before the last time.
+    """
+    running = (
+        _known()
+        .where(col(Credential.card_hash).is_not(None), col(Credential.expires_at) > now)
+        .execution_options(yield_per=chunk)
+    )
+    if since is not None:
+        running = running.where(col(Credential.issued_at) >= since)
+    rows = await session.stream(running)
+    try:
+        async for part in rows.partitions(chunk):
+            yield [Known(row[0], CardId(row[1], row[2]), row[3], row[4]) for row in part]
+    finally:
+        await rows.close()
+
+
+async def on_holdings_changed(
+    session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings
+) -> None:
+    """The job when what a person holds has changed: cards that promise more than that are taken back."""
+    person_id = UUID(str(payload["person_id"]))
+    if not await _touch(session, person_id, now):
+        return
+    held = await grants.tariffs_of(session, person_id, day_of(now, settings.zone))
+    too_much = [
+        card.id
+        for card in await _live(session, now, col(Credential.person_id) == person_id)
+        if promises_more(card.tariff_bits, held.tariff_bits)
+    ]
+    await revoke(session, too_much, Revocation.NOT_HELD, now=now)
+
+
+async def on_key_withdrawn(session: AsyncSession, payload: dict[str, Any], now: datetime) -> None:
+    """The job when a key was withdrawn: what it signed is taken back, so that lists say so too."""
+    signed = await _live(session, now, col(Credential.key_id) == str(payload["key_id"]))
+    await revoke(session, [card.id for card in signed], Revocation.KEY_WITHDRAWN, now=now)
+
+
+async def forget_ended(session: AsyncSession, _payload: dict[str, Any], now: datetime) -> None:
+    """The nightly job: drops the rows of credentials that ended a while ago; their places stay used up."""
+    await session.execute(delete(Credential).where(col(Credential.expires_at) <= now - KEPT_AFTER_END))
+
+
+def draw_digits() -> int:
+    """Eleven random digits for a card number; the number means nothing."""
+    return secrets.randbelow(10**11)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    person_id: UUID
+    kind: CredentialKind
+    tariff_bits: int
+    ends: datetime
+    device_id: UUID | None
+    named: bool
+
+
+async def _held(
+    session: AsyncSession, person_id: UUID, settings: Settings, now: datetime
+) -> tuple[grants.Holding, date | None]:
+    # First the lock, then the look: a job that takes cards back either waits for these and sees them, or has
+    # gone before, and then its reason is seen here.
+    await _touch(session, person_id, now, make=True)
+    held = await grants.tariffs_of(session, person_id, day_of(now, settings.zone))
+    if held.tariff_bits == 0:
+        raise NothingHeld
+    return held, held.until
+
+
+async def _touch(session: AsyncSession, person_id: UUID, now: datetime, *, make: bool = False) -> bool:
+    """Holds the person's row to the end of the transaction; False where there never was a card."""
+    if make:
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        await session.execute(
+            insert(Holder)
+            .values(person_id=person_id, touched_at=now)
+            .on_conflict_do_update(index_elements=["person_id"], set_={"touched_at": now})
+        )
+        return True
+    touched = await session.execute(
+        update(Holder)
+        .where(col(Holder.person_id) == person_id)
+        .values(touched_at=now)
+        .returning(col(Holder.person_id))
+        .execution_options(synchronize_session=False)
+    )
+    return touched.scalar_one_or_none() is not None
+
+
+async def _issue(
+    session: AsyncSession,
+    vault: Vault,
+    settings: Settings,
+    draft: _Draft,
+    *,
+    points: Sequence[bytes | None],
+    sign: Callable[[CardId, bytes | None, Signer], bytes],
+    now: datetime,
+) -> list[Issued]:
+    use, lists = (
+        (KeyUse.CARD, ListKind.CARD)
+        if draft.kind is CredentialKind.CARD
+        else (KeyUse.PRINTED, ListKind.PRINTED)
+    )
+    if draft.ends <= now:
+        raise NothingHeld
+    signer = await signer_for(session, vault, use, now)
+    places = await allocate(session, lists, len(points), until=draft.ends, settings=settings, now=now)
+    rows = [
+        Credential(
+            person_id=draft.person_id,
+            kind=draft.kind,
+            key_id=signer.kid.hex(),
+            status_list=number,
+            status_index=index,
+            tariff_bits=draft.tariff_bits,
+            named=draft.named,
+            issued_at=now,
+            expires_at=draft.ends,
+            device_id=draft.device_id,
+            holder_point=point,
+        )
+        for (number, index), point in zip(places, points, strict=True)
+    ]
+    session.add_all(rows)
+    # Written down before it is signed: if we fall between the two, we know what we may have promised.
+    await session.flush()
+    issued = []
+    for row in rows:
+        signed = sign(CardId(row.status_list, row.status_index), row.holder_point, signer)
+        row.card_hash = sha256(signed).digest()
+        issued.append(Issued(row.id, signed, row.expires_at, row.named))
+    await session.flush()
+    log.info("credentials.issued", kind=draft.kind.value, count=len(issued))
+    return issued
+
+
+async def _live(session: AsyncSession, now: datetime, *where: Any) -> Sequence[Credential]:
+    found = await session.execute(
+        select(Credential)
+        .where(*where, col(Credential.revoked_at).is_(None), col(Credential.expires_at) > now)
+        .order_by(col(Credential.expires_at).desc(), col(Credential.id))
+        .execution_options(populate_existing=True)
+    )
+    return found.scalars().all()
+
+
+def _known() -> Any:
+    return select(
+        col(Credential.card_hash),
+        col(Credential.status_list),
+        col(Credential.status_index),
+        col(Credential.kind),
+        col(Credential.expires_at),
+    )
