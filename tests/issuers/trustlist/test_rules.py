@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core import jose
 from core.jose import Key, KeySet, Refusal, TokenRefused
-from core.vault import KeyUse, MemoryVault, SoftwareSigner, WrongUse
+from core.vault import KeyUse, MemoryVault, SoftwareSigner, WrongUse, p256
 from issuers.trustlist import rules
 from issuers.trustlist.rules import (
     Acceptance,
@@ -85,6 +85,15 @@ def test_a_list_signed_under_a_borrowed_kid_is_refused():
     signed = jose.sign(intruder, claims, typ=rules.TYPE, protected={"kid": ANCHOR.key_id})
     with pytest.raises(TokenRefused) as refused:
         rules.verify(signed, HELD_ANCHORS)
+    assert refused.value.why is Refusal.SIGNATURE
+
+
+def test_the_twin_of_our_signature_is_not_ours():
+    head, body, signature = rules.sign(_list(), SIGNER).split(".")
+    raw = jose.unb64url(signature)
+    twin = raw[:32] + (p256.ORDER - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+    with pytest.raises(TokenRefused) as refused:
+        rules.verify(f"{head}.{body}.{jose.b64url(twin)}", HELD_ANCHORS)
     assert refused.value.why is Refusal.SIGNATURE
 
 
