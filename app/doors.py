@@ -2,6 +2,7 @@
 
 from litestar import Router
 
+import core.access.routes
 import core.audit.routes
 import issuers.authorities.routes
 import issuers.status.routes
@@ -12,6 +13,7 @@ import verifiers.scanners.routes
 import verifiers.venues.routes
 
 ROUTERS: list[Router] = [
+    *core.access.routes.ROUTERS,
     core.audit.routes.router,
     issuers.authorities.routes.router,
     issuers.status.routes.router,

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
+import core.access.service
 import core.audit.service
 import core.idempotency
+import core.limits.service
 import issuers.authorities.service
 import issuers.credentials.service
 import issuers.trustlist.service
@@ -19,6 +21,8 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
     return {
         "answers.forget": core.idempotency.forget_expired,
         "audit.seal": partial(core.audit.service.seal, vault=vault),
+        "limits.forget": core.limits.service.forget_ended,
+        "sessions.forget": core.access.service.forget_sessions,
         "key.destroy": partial(issuers.authorities.service.destroy_key, vault=vault),
         "key.withdrawn": issuers.credentials.service.on_key_withdrawn,
         "holdings.changed": partial(issuers.credentials.service.on_holdings_changed, settings=settings),
@@ -32,6 +36,8 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
     return [
         nightly("answers.forget", settings.zone),
         every("audit.seal", timedelta(minutes=1)),
+        every("limits.forget", timedelta(minutes=10)),
+        every("sessions.forget", timedelta(hours=1)),
         nightly("credentials.forget", settings.zone),
         nightly("trustlist.publish", settings.zone),
     ]

@@ -4,6 +4,7 @@ import core.access.models
 import core.audit.models
 import core.idempotency
 import core.jobs.models
+import core.limits.models
 import entitlements.allowances.models
 import entitlements.decisions.models
 import entitlements.facts.models

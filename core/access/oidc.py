@@ -46,7 +46,10 @@ ATTEMPT_LASTS = timedelta(minutes=15)
 """How long somebody may take at the provider's login page."""
 
 FRESH = timedelta(hours=1)
-"""How long discovery and keys are taken as read."""
+"""How long the provider's description of itself is taken as read."""
+
+KEYS_FRESH = timedelta(minutes=10)
+"""How long its keys are: one that it withdraws is not believed for longer."""
 
 PAUSE = timedelta(seconds=5)
 """How long to wait before asking the provider again for what it did not have."""
@@ -363,7 +366,7 @@ class Provider:
     async def _key_set(self, now: datetime, *, anew: bool = False) -> KeySet:
         """The provider's keys. A name that is not among them asks again, but not at every stranger's word."""
         kept = self._keys
-        if not anew and kept is not None and kept[0] <= now < kept[0] + FRESH:
+        if not anew and kept is not None and kept[0] <= now < kept[0] + KEYS_FRESH:
             return kept[1]
         metadata = await self.metadata(now)
         async with self._alone:
