@@ -33,13 +33,14 @@ class Fact(SQLModel, table=True):
     """What a register states about a person or a household, on which days, and since when we know it.
 
     `stated_from` to `stated_next` are the days of the statement; `valid_from` to `valid_next` those that a later
-    statement has left to this row. A day that ends a period is always the first that is no longer covered.
+    statement has left to this row. `…_next` is the first day that is no longer covered, `valid_until` the last
+    that is; kept side by side because no database does arithmetic with days here. `OPEN` in both: no end.
     """
 
     __tablename__ = "facts"
     __table_args__ = (
         CheckConstraint("(person_id IS NULL) <> (household_id IS NULL)", name="about_one"),
-        CheckConstraint("valid_next > valid_from", name="days_in_order"),
+        CheckConstraint("valid_next > valid_from AND valid_until >= valid_from", name="days_in_order"),
         CheckConstraint("stated_next > stated_from", name="stated_days_in_order"),
         CheckConstraint("known_until IS NULL OR known_until >= known_from", name="known_in_order"),
         CheckConstraint(
@@ -82,6 +83,7 @@ class Fact(SQLModel, table=True):
     withdrawn: bool = False
     """The register takes back what it said of these days, and says nothing instead."""
     valid_from: date
+    valid_until: date
     valid_next: date
     stated_from: date
     stated_next: date

@@ -134,17 +134,16 @@ def held_on(rows: Sequence[Holding], on: date, *, certain: bool = False) -> Held
     if not values or (len(values) > 1 and not certain):
         return None
     value = max(values, key=lambda v: (str(type(v)), v))
-    same = [row for row in today if row.value == value]
-    end = max(row.following for row in same)
+    end = max(row.following for row in today)
     for row in sorted((row for row in rows if row.value == value), key=lambda row: row.first):
         if row.first <= end < row.following:
             end = row.following
     return Held(
         value=value,
-        since=min(row.first for row in same),
+        since=min(row.first for row in today),
         until=last_day(end),
-        register_id=max((row.register_id for row in same), key=lambda r: r.hex),
-        known_from=max(row.known_from for row in same),
+        register_id=max((row.register_id for row in today), key=lambda r: r.hex),
+        known_from=max(row.known_from for row in today),
     )
 
 

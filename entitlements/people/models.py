@@ -207,8 +207,9 @@ class Membership(SQLModel, table=True):
 
     __tablename__ = "memberships"
     __table_args__ = (
-        CheckConstraint("valid_next > valid_from", name="days_in_order"),
+        CheckConstraint("valid_next > valid_from AND valid_until >= valid_from", name="days_in_order"),
         CheckConstraint("stated_next > stated_from", name="stated_days_in_order"),
+        CheckConstraint("known_until IS NULL OR known_until >= known_from", name="known_in_order"),
         Index(
             "uq_memberships_current",
             "person_id",
@@ -228,6 +229,7 @@ class Membership(SQLModel, table=True):
     kind: str = Field(max_length=64)
     household_id: UUID = Field(foreign_key="households.id")
     valid_from: date
+    valid_until: date
     valid_next: date
     stated_from: date
     stated_next: date

@@ -1,0 +1,324 @@
+"""Registers, what they vouch for, and whom their numbers mean."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from core.access.models import Principal, PrincipalKey
+from core.access.rules import Caller, PrincipalKind, Role
+from core.audit.service import note
+from core.database import new_id
+from core.errors import Conflict, NotAllowed, NotFound
+from core.vault import Vault, open_sealed, seal
+from entitlements.people.bulk import chunks, insert_for, insert_rows, table_of
+from entitlements.people.service import keys_of, roots
+from entitlements.registers.models import Completion, Link, LinkMade, Register, Review, ReviewState
+from entitlements.registers.rules import Remit
+
+NUMBERS = "register-numbers/1"
+"""Pepper of the HMAC over a register's numbers."""
+REVIEWS = "review-numbers/1"
+"""Seals the numbers that wait for a case worker."""
+
+
+class ReviewDecided(Conflict):
+    """Somebody has decided it already."""
+
+    slug, title = "review-decided", "This review has been decided already"
+
+
+# ---- registers ----
+
+
+async def make_register(
+    session: AsyncSession,
+    caller: Caller | None,
+    *,
+    kind: str,
+    name: str,
+    remit: Remit,
+    client_id: str,
+    jwk: Mapping[str, Any] | None,
+    thumbprint: str | None,
+    now: datetime,
+) -> Register:
+    """A register and the principal as which it signs in; with its public key where it is known already."""
+    principal = Principal(
+        kind=PrincipalKind.REGISTER,
+        label=name,
+        client_id=client_id,
+        roles=[Role.INTEGRATION_CLIENT.value],
+        created_at=now,
+    )
+    session.add(principal)
+    await session.flush()
+    if jwk is not None and thumbprint is not None:
+        session.add(
+            PrincipalKey(principal_id=principal.id, thumbprint=thumbprint, jwk=dict(jwk), added_at=now)
+        )
+    register = Register(principal_id=principal.id, kind=kind, name=name, remit=remit.kept(), created_at=now)
+    session.add(register)
+    note(session, caller, "register.made", ("register", register.id), now=now, kind=kind)
+    await session.flush()
+    return register
+
+
+async def registers(session: AsyncSession) -> list[Register]:
+    """All registers, by kind and name."""
+    rows = await session.execute(select(Register).order_by(col(Register.kind), col(Register.name)))
+    return list(rows.scalars())
+
+
+async def register_of(session: AsyncSession, caller: Caller) -> Register:
+    """The register that calls. NotAllowed for an integration client that is none."""
+    found = await session.execute(select(Register).where(col(Register.principal_id) == caller.principal_id))
+    register: Register | None = found.scalar_one_or_none()
+    if register is None:
+        raise NotAllowed("this client is no register")
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A complete list that a register has handed over."""
+
+    register_id: UUID
+    as_of: datetime
+    day: date
+    known_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Vouching:
+    """Which registers there are, what each may state, and the first complete list of each."""
+
+    kinds: Mapping[UUID, str]
+    remits: Mapping[UUID, Remit]
+    lists: Sequence[Listed]
+
+    def stating_fact(self, name: str) -> frozenset[UUID]:
+        """The registers that may state this fact."""
+        return frozenset(register_id for register_id, remit in self.remits.items() if name in remit.facts)
+
+    def stating_household(self, name: str) -> frozenset[UUID]:
+        """The registers that may state this kind of household."""
+        return frozenset(
+            register_id for register_id, remit in self.remits.items() if name in remit.households
+        )
+
+    def at(self, known_at: datetime | None) -> "Vouching":
+        """As far as it was known at a moment."""
+        if known_at is None:
+            return self
+        return replace(self, lists=[one for one in self.lists if one.known_from <= known_at])
+
+
+async def vouching(session: AsyncSession) -> Vouching:
+    """Which registers vouch for what, as it stands now."""
+    found = await registers(session)
+    rows = await session.execute(
+        select(Completion).order_by(col(Completion.known_from), col(Completion.as_of), col(Completion.id))
+    )
+    first: dict[UUID, Listed] = {}
+    for row in rows.scalars():
+        # The earliest list says from when on silence means something; later ones only repeat it.
+        one = Listed(row.register_id, row.as_of, row.day, row.known_from)
+        first.setdefault(row.register_id, one)
+    return Vouching(
+        {one.id: one.kind for one in found},
+        {one.id: Remit.of(one.remit) for one in found},
+        list(first.values()),
+    )
+
+
+async def lists_of(session: AsyncSession, register_id: UUID) -> list[tuple[datetime, date]]:
+    """The complete lists of a register: the moment of each and the first day that it speaks of."""
+    rows = await session.execute(
+        select(col(Completion.as_of), col(Completion.day))
+        .where(col(Completion.register_id) == register_id)
+        .order_by(col(Completion.as_of))
+    )
+    return [(as_of, day) for as_of, day in rows]
+
+
+async def complete(
+    session: AsyncSession, register_id: UUID, delivery_id: UUID, *, as_of: datetime, day: date, now: datetime
+) -> bool:
+    """Writes down that a complete list was taken over; True if it is the register's first."""
+    earlier = await session.execute(
+        select(col(Completion.id)).where(col(Completion.register_id) == register_id).limit(1)
+    )
+    is_first = earlier.scalar_one_or_none() is None
+    session.add(
+        Completion(register_id=register_id, delivery_id=delivery_id, as_of=as_of, day=day, known_from=now)
+    )
+    await session.flush()
+    return is_first
+
+
+# ---- numbers ----
+
+
+def number_hash(vault: Vault, register_id: UUID, number: str, what: str = "person") -> bytes:
+    """What is kept of a register's number: of no use to anyone who does not hold the vault."""
+    return NumberHash(vault, register_id)(number, what)
+
+
+class NumberHash:
+    """Hashes many numbers of one register."""
+
+    def __init__(self, vault: Vault, register_id: UUID) -> None:
+        self._secret = vault.secret(NUMBERS)
+        self._register = register_id.bytes
+
+    def __call__(self, number: str, what: str = "person") -> bytes:
+        return hmac.digest(
+            self._secret, self._register + what.encode() + b"\x00" + number.encode(), hashlib.sha256
+        )
+
+
+async def person_by_number(session: AsyncSession, number: bytes, register_id: UUID) -> UUID | None:
+    """Whom this number means today."""
+    found = await session.execute(
+        select(col(Link.person_id)).where(
+            col(Link.register_id) == register_id, col(Link.number_hash) == number
+        )
+    )
+    person_id: UUID | None = found.scalar_one_or_none()
+    return (await roots(session, [person_id]))[person_id] if person_id is not None else None
+
+
+async def link(
+    session: AsyncSession,
+    vault: Vault,
+    register_id: UUID,
+    numbers: Mapping[bytes, tuple[UUID, str | None, LinkMade]],
+    now: datetime,
+) -> None:
+    """From now on these numbers of a register mean these persons; a number that means somebody stays with them."""
+    plain = {person_id for person_id, number, _ in numbers.values() if number is not None}
+    keys = await keys_of(session, vault, plain, make=True)
+    for some in chunks(list(numbers.items()), 500):
+        rows = []
+        for hashed, (person_id, number, made_by) in some:
+            row_id, key = new_id(), keys.get(person_id)
+            sealed = seal(key, number.encode(), row_id.bytes) if key and number is not None else None
+            rows.append(
+                {
+                    "id": row_id,
+                    "register_id": register_id,
+                    "number_hash": hashed,
+                    "sealed_number": sealed,
+                    "person_id": person_id,
+                    "made_by": made_by,
+                    "made_at": now,
+                }
+            )
+        await session.execute(insert_for(session, Link).values(rows).on_conflict_do_nothing())
+
+
+async def numbers_of(session: AsyncSession, vault: Vault, person_id: UUID) -> list[tuple[UUID, str]]:
+    """By which numbers the registers know a person; none of somebody forgotten."""
+    keys = await keys_of(session, vault, [person_id])
+    if person_id not in keys:
+        return []
+    rows = await session.execute(
+        select(Link).where(col(Link.person_id) == person_id, col(Link.sealed_number).is_not(None))
+    )
+    return [
+        (row.register_id, open_sealed(keys[person_id], row.sealed_number or b"", row.id.bytes).decode())
+        for row in rows.scalars()
+    ]
+
+
+# ---- numbers that mean nobody yet ----
+
+
+async def open_reviews(
+    session: AsyncSession, vault: Vault, register_id: UUID, numbers: Mapping[bytes, str], now: datetime
+) -> None:
+    """Puts numbers that mean nobody before a case worker; what was dismissed stays dismissed."""
+    secret = vault.secret(REVIEWS)
+    waiting: set[bytes] = set()
+    for some in chunks(list(numbers)):
+        known = await session.execute(
+            select(col(Review.number_hash)).where(
+                col(Review.register_id) == register_id, col(Review.number_hash).in_(some)
+            )
+        )
+        waiting |= set(known.scalars())
+    rows = []
+    for hashed, number in numbers.items():
+        if hashed not in waiting:
+            row_id = new_id()
+            sealed = seal(secret, number.encode(), row_id.bytes)
+            rows.append((row_id, register_id, hashed, sealed, ReviewState.OPEN.value, now))
+    columns = ("id", "register_id", "number_hash", "sealed_number", "state", "opened_at")
+    await insert_rows(session, table_of(Review), columns, rows)
+
+
+def review_number(vault: Vault, review: Review) -> str:
+    """The number as the register writes it, as long as the review is open."""
+    if not review.sealed_number:
+        return ""
+    return open_sealed(vault.secret(REVIEWS), review.sealed_number, review.id.bytes).decode()
+
+
+async def reviews(session: AsyncSession, *, after: UUID | None, limit: int) -> list[Review]:
+    """Numbers that wait for a case worker, oldest first."""
+    query = select(Review).where(col(Review.state) == ReviewState.OPEN)
+    if after is not None:
+        query = query.where(col(Review.id) > after)
+    rows = await session.execute(query.order_by(col(Review.id)).limit(limit))
+    return list(rows.scalars())
+
+
+async def decide_review(
+    session: AsyncSession,
+    vault: Vault,
+    caller: Caller,
+    review_id: UUID,
+    *,
+    person_id: UUID | None,
+    now: datetime,
+) -> Review:
+    """Says whom a waiting number means, or (None) that it means nobody here. ReviewDecided if it was decided."""
+    review = await session.get(Review, review_id)
+    if review is None:
+        raise NotFound
+    number = review_number(vault, review)
+    meant = None
+    if person_id is not None:
+        meant = (await roots(session, [person_id])).get(person_id)
+        if meant is None:
+            raise NotFound
+    taken = await session.execute(
+        update(Review)
+        .where(col(Review.id) == review_id, col(Review.state) == ReviewState.OPEN)
+        .values(
+            state=ReviewState.LINKED if meant else ReviewState.DISMISSED,
+            person_id=meant,
+            sealed_number=b"",
+            decided_at=now,
+            decided_by=caller.principal_id,
+        )
+        .returning(col(Review.id))
+        .execution_options(synchronize_session=False)
+    )
+    if taken.scalar_one_or_none() is None:
+        raise ReviewDecided
+    await session.refresh(review)
+    if meant is not None:
+        found = {review.number_hash: (meant, number, LinkMade.REVIEW)}
+        await link(session, vault, review.register_id, found, now)
+    action = "review.linked" if meant else "review.dismissed"
+    note(session, caller, action, ("review", review_id), now=now)
+    return review
