@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,10 +12,14 @@ from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import License
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.template import TemplateConfig
 from sqlalchemy.ext.asyncio import AsyncSession
 
-import app.tables  # noqa: F401  (every table must be known before the first query)
+import app.pages.routes
+import app.tables
 from app.doors import ROUTERS
 from app.handlers import handlers, recurring
 from core import errors, idempotency
@@ -27,16 +33,21 @@ from core.jobs.service import Worker
 from core.settings import Settings
 from core.vault import Vault, open_vault
 
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATES: list[Path | PathLike[Any] | str] = [
+    ROOT / package / "templates" for package in ("core", "wallet", "app")
+]
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 async def provide_session(request: Request[Any, Any, Any], state: State) -> AsyncIterator[AsyncSession]:
     """One request, one transaction: committed before the answer leaves, rolled back on any error.
 
-    A write under an Idempotency-Key keeps its answer in that same transaction.
+    A write under an Idempotency-Key keeps its answer in that same transaction. A GET that has to write (the way
+    back from the OpenID provider) says so: `opt={"writes": True}`.
     """
     database: Database = state.database
-    if request.method in READING:
+    if request.method in READING and not request.route_handler.opt.get("writes"):
         async with database.reading() as session:
             yield session
         return
@@ -108,7 +119,7 @@ def create_app(
         await database.dispose()
 
     return Litestar(
-        route_handlers=[*ROUTERS, *more_doors],
+        route_handlers=[*ROUTERS, *app.pages.routes.routers(), *more_doors],
         middleware=[Authentication()],
         dependencies={
             "session": provide_session,
@@ -128,7 +139,10 @@ def create_app(
             description="Facts in, entitlements out, signed cards that any venue can check.",
             license=License(name="EUPL-1.2", identifier="EUPL-1.2"),
             use_handler_docstrings=True,
+            # The description only; the page that shows it is ours (/api) and asks nobody else for anything.
+            render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
         ),
+        template_config=TemplateConfig(directory=TEMPLATES, engine=JinjaTemplateEngine),
         lifespan=[lifespan],
         state=State(
             {
