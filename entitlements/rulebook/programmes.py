@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
@@ -216,8 +216,8 @@ class RuleVersion:
 
     @cached_property
     def rule_hash(self) -> str:
-        """SHA-256 over everything the version says, the trees included, as canonical JSON."""
-        return hashlib.sha256(canonical_json(_plain(self)).encode()).hexdigest()
+        """SHA-256 over all the version says but its last day, which is set when its successor is known."""
+        return hashlib.sha256(canonical_json(_plain(replace(self, until=None))).encode()).hexdigest()
 
     def covers(self, day: date) -> bool:
         """Whether the version is in force on a day."""
