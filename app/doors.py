@@ -7,8 +7,11 @@ import core.audit.routes
 import issuers.authorities.routes
 import issuers.status.routes
 import issuers.trustlist.routes
+import verifiers.bundles.routes
+import verifiers.checks.routes
 import verifiers.offers.routes
 import verifiers.partners.routes
+import verifiers.redemptions.routes
 import verifiers.scanners.routes
 import verifiers.venues.routes
 
@@ -21,5 +24,8 @@ ROUTERS: list[Router] = [
     verifiers.venues.routes.router,
     verifiers.offers.routes.router,
     verifiers.scanners.routes.router,
+    verifiers.checks.routes.router,
+    verifiers.redemptions.routes.router,
+    verifiers.bundles.routes.router,
     issuers.trustlist.routes.router,
 ]

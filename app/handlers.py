@@ -11,6 +11,9 @@ import core.limits.service
 import issuers.authorities.service
 import issuers.credentials.service
 import issuers.trustlist.service
+import verifiers.checks.service
+import verifiers.redemptions.counters
+import verifiers.scanners.service
 from core.jobs.service import Handler, Recurring, every, nightly
 from core.settings import Settings
 from core.vault import Vault
@@ -28,6 +31,10 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "holdings.changed": partial(issuers.credentials.service.on_holdings_changed, settings=settings),
         "credentials.forget": issuers.credentials.service.forget_ended,
         "trustlist.publish": partial(issuers.trustlist.service.publish_job, vault=vault, settings=settings),
+        "scanner-codes.forget": verifiers.scanners.service.forget_codes,
+        "marks.forget": verifiers.checks.service.forget_marks,
+        "counts.forget": verifiers.checks.service.forget_counts,
+        "uses.forget": verifiers.redemptions.counters.forget_periods,
     }
 
 
@@ -40,4 +47,8 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
         every("sessions.forget", timedelta(hours=1)),
         nightly("credentials.forget", settings.zone),
         nightly("trustlist.publish", settings.zone),
+        every("marks.forget", timedelta(minutes=1)),
+        nightly("uses.forget", settings.zone),
+        nightly("scanner-codes.forget", settings.zone),
+        nightly("counts.forget", settings.zone),
     ]

@@ -18,8 +18,10 @@ import issuers.authorities.models
 import issuers.credentials.models
 import issuers.status.models
 import issuers.trustlist.models
+import verifiers.checks.models
 import verifiers.offers.models
 import verifiers.partners.models
+import verifiers.redemptions.models
 import verifiers.scanners.models
 import verifiers.venues.models
 

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.database import Database
 from core.errors import Unavailable

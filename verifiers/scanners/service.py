@@ -8,8 +8,8 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from core import jose
 from core.access import service as access
@@ -178,7 +178,9 @@ async def _add(
     key_members: dict[str, str],
     now: datetime,
 ) -> Scanner:
-    principal = await access.enrol(session, PrincipalKind.SCANNER, name, [Role.SCANNER], key_members, now)
+    principal = await access.enrol(
+        session, PrincipalKind.SCANNER, name, now, roles=[Role.SCANNER], public_jwk=key_members
+    )
     scanner = Scanner(venue_id=venue.id, principal_id=principal.id, name=name, enrolled_at=now)
     session.add(scanner)
     await session.flush()

@@ -7,7 +7,7 @@ from uuid import UUID
 from litestar import Request, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow, anyone
 from core.errors import problems

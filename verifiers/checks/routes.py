@@ -1,0 +1,83 @@
+"""The door of the scanners: one code in, one answer out, and nothing that leads back to the guest."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import JSONBody
+
+from core.access.rules import Caller, Role, allow
+from core.errors import problems
+from core.idempotency import HEADER, Answer, KeyMalformed
+from issuers.status.routes import provide_statuses
+from verifiers.checks.rules import Reason
+from verifiers.checks.schemas import NAME_LENGTH, CheckView, NewCheck
+from verifiers.checks.service import Desk, Scan, Verdict
+from verifiers.offers.rules import Language
+from verifiers.offers.words import asked, words
+
+WORDS = words(Path(__file__).with_name("words.yaml"))
+
+
+def provide_desk(request: Request[Any, Any, Any]) -> Desk:
+    """The one desk of this application: made at the first check, shared by all scanners."""
+    state = request.app.state
+    if "desk" not in state:
+        state.desk = Desk(state.database, state.vault, state.settings, provide_statuses(request))
+    desk: Desk = state.desk
+    return desk
+
+
+@post("/checks", operation_id="checkCode", status_code=200, responses=problems(400, 401, 403, 413, 503))
+async def check_code(
+    data: JSONBody[NewCheck],
+    request: Request[Any, Any, Any],
+    caller: NamedDependency[Caller],
+    desk: NamedDependency[Desk],
+    now: NamedDependency[datetime],
+) -> Response[CheckView]:
+    """Have a code judged, at this scanner's venue and at this moment.
+
+    A live code is accepted once. The same request sent again by the same scanner under the same Idempotency-Key
+    is accepted again and counts once; for everybody else it is `replayed`. Words come in the language that
+    Accept-Language asks for: `de`, `de-simple`, `en`.
+    """
+    key = request.headers.get(HEADER)
+    if key is not None and not 1 <= len(key) <= 255:
+        raise KeyMalformed
+    verdict = await desk.check(Scan(caller.principal_id, data.code, now, key))
+    language = asked(request.headers.get("accept-language"))
+    return Answer(answer(verdict, language, now), media_type="application/json")
+
+
+def answer(verdict: Verdict, language: Language, now: datetime) -> bytes:
+    """The answer's bytes, in the form of `CheckView`."""
+    judgement, shown = verdict.judgement, verdict.post.shown
+    reason: Reason | None = judgement.reason
+    return msgspec.json.encode(
+        {
+            "outcome": judgement.outcome.value,
+            "reason": None if reason is None else reason.value,
+            "headline": WORDS["outcome"][judgement.outcome][language],
+            "explanation": "" if reason is None else WORDS["reason"][reason][language],
+            "offers": [shown[offer.id].said[language] for offer in judgement.offers],
+            "offers_with_name": [shown[offer.id].said[language] for offer in judgement.offers_with_name],
+            "name": (judgement.name or "").ljust(NAME_LENGTH, "<"),
+            "compare_name": judgement.compare_name,
+            "clock_off_by": None if judgement.off_by is None else int(judgement.off_by.total_seconds()),
+            "time": now,
+            "receipt": verdict.receipt,
+        }
+    )
+
+
+router = Router(
+    "/v1",
+    route_handlers=[check_code],
+    guards=[allow(Role.SCANNER)],
+    tags=["checks"],
+    dependencies={"desk": Provide(provide_desk, sync_to_thread=False)},
+)
