@@ -119,7 +119,7 @@ class Wire:
         answer = self.ask("GET", "/v1/time").json()
         after = self._clock.now()
         # The answer was made somewhere between the two; the middle is off by half the way at most.
-        self._ahead = datetime.fromisoformat(answer["time"]) - (before + (after - before) / 2)
+        self._ahead = datetime.fromisoformat(answer["now"]) - (before + (after - before) / 2)
         return self._ahead
 
 
