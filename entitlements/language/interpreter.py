@@ -18,6 +18,8 @@ from .values import OVERFLOW, PRECISE, Fault, Known, Result, Subject, Unknown, V
 Parameters = Mapping[str, Value]
 TRUE, FALSE = Known(value=True), Known(value=False)
 NO_END = date.max
+_DECISIVE: Mapping[type, Known] = {t.And: FALSE, t.Or: TRUE}
+_OF_HOUSEHOLDS = (t.AnyMember, t.CountMembers, t.RankAmong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,17 @@ def trace(tree: Tree, subject: Subject, parameters: Parameters, on: date) -> Tra
 
 
 def _judge(node: Node, subject: Subject, parameters: Parameters, on: date) -> Result:
-    below = [_judge(part, whom, parameters, on) for part, whom in _asked(node, subject)]
-    return _combine(node, below, subject, parameters, on)
+    decisive = _DECISIVE.get(type(node))
+    if decisive is None:
+        below = [_judge(part, whom, parameters, on) for part, whom in _asked(node, subject)]
+        return _combine(node, below, subject, parameters, on)
+    below = []
+    for part in node.parts:
+        result = _judge(part, subject, parameters, on)
+        if result == decisive:
+            return decisive
+        below.append(result)
+    return _settle(below, decisive)
 
 
 def _trace(node: Node, subject: Subject, parameters: Parameters, on: date) -> Traced:
@@ -49,19 +60,13 @@ def _trace(node: Node, subject: Subject, parameters: Parameters, on: date) -> Tr
     return Traced(node, _combine(node, [b.result for b in below], subject, parameters, on), below)
 
 
-def _asked(node: Node, subject: Subject) -> Iterator[tuple[Node, Subject]]:
+def _asked(node: Node, subject: Subject) -> Iterable[tuple[Node, Subject]]:
     """Which parts are asked of whom: household predicates ask each member, all others the person."""
-    match node:
-        case t.AnyMember() | t.CountMembers():
-            for member in subject.households.get(node.household, ()):
-                yield node.term, member
-        case t.RankAmong():
-            yield node.term, subject
-            for member in _others(node, subject):
-                yield node.term, member
-        case _:
-            for part in t.parts(node):
-                yield part, subject
+    if not isinstance(node, _OF_HOUSEHOLDS):
+        return [(part, subject) for part in node.parts]
+    if isinstance(node, t.RankAmong):
+        return [(node.term, whom) for whom in (subject, *_others(node, subject))]
+    return [(node.term, member) for member in subject.households.get(node.household, ())]
 
 
 def _others(node: t.RankAmong, subject: Subject) -> tuple[Subject, ...]:
@@ -83,10 +88,8 @@ def _combine(node: Node, below: list[Result], subject: Subject, parameters: Para
         case t.Until():
             stated = subject.facts.get(node.fact)
             return Unknown(frozenset({node.fact})) if stated is None else Known(stated.until or NO_END)
-        case t.And():
-            return _settle(below, FALSE)
-        case t.Or():
-            return _settle(below, TRUE)
+        case t.And() | t.Or():
+            return _settle(below, _DECISIVE[type(node)])
         case t.Choose():
             return _choose(below)
         case t.AnyMember():
@@ -255,7 +258,7 @@ def _because(traced: Traced) -> Iterator[Traced]:
         case t.Not():
             yield from _because(below[0])
         case t.And() | t.Or():
-            decisive = TRUE if isinstance(traced.node, t.Or) else FALSE
+            decisive = _DECISIVE[type(traced.node)]
             same_kind = [b for b in below if isinstance(b.result, type(result))]
             if result == TRUE == decisive:
                 same_kind = [b for b in below if b.result == TRUE][:1]
@@ -279,7 +282,11 @@ def _because(traced: Traced) -> Iterator[Traced]:
 
 def turning_days(tree: Tree, subject: Subject, parameters: Parameters) -> tuple[date, ...]:
     """Every day on which the answer could turn merely because time passes, in order."""
-    return tuple(sorted(set(_turning(tree.root, subject, parameters))))
+    days: set[date] = set()
+    for household, node in tree.moments:
+        for whom in (subject, *subject.households.get(household, ())) if household else (subject,):
+            days.update(_turning(node, whom, parameters))
+    return tuple(sorted(days))
 
 
 def _turning(node: Node, subject: Subject, parameters: Parameters) -> Iterator[date]:
@@ -301,17 +308,15 @@ def _turning(node: Node, subject: Subject, parameters: Parameters) -> Iterator[d
             yield from _around(parameters.get(node.name))
         case t.Under():
             born = _born(node.born, node.latest, subject)
-            years = _judge(node.years, subject, parameters, date.min)
             if not isinstance(born, Unknown):
-                for birth in born:
-                    reached = reaches(birth, _int(_plain(years)))
+                years = _int(_plain(_judge(node.years, subject, parameters, date.min)))
+                for birth in dict.fromkeys(born):
+                    reached = reaches(birth, years)
                     yield reached
                     if node.at == "month_start" and reached.day > 1 and reached < month_start(date.max):
                         yield next_day(month_end(reached))
         case _:
-            pass
-    for part, whom in _asked(node, subject):
-        yield from _turning(part, whom, parameters)
+            raise AssertionError(node)
 
 
 def _around(value: Value | None) -> Iterator[date]:

@@ -96,6 +96,11 @@ class _Node:
 
     __slots__ = ()
 
+    @property
+    def parts(self) -> tuple["Node", ...]:
+        """The nodes directly below, in the order in which they are written."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class Literal(_Node):
@@ -170,6 +175,10 @@ class Not(_Node):
         _boolean(self.term, "!")
 
     @property
+    def parts(self) -> tuple["Node", ...]:
+        return (self.term,)
+
+    @property
     def type(self) -> Type:
         return BOOL
 
@@ -185,6 +194,10 @@ class Negative(_Node):
         _need(self.term.type in {INT, CENTS}, f"- needs int or cents, but this is {self.term.type}")
 
     @property
+    def parts(self) -> tuple["Node", ...]:
+        return (self.term,)
+
+    @property
     def type(self) -> Type:
         return self.term.type
 
@@ -198,6 +211,10 @@ class _Chain(_Node):
         _nodes(*self.terms)
         for term in self.terms:
             _boolean(term, "each side of && and ||")
+
+    @property
+    def parts(self) -> tuple["Node", ...]:
+        return self.terms
 
     @property
     def type(self) -> Type:
@@ -236,6 +253,10 @@ class Compare(_Node):
             )
 
     @property
+    def parts(self) -> tuple["Node", ...]:
+        return (self.left, self.right)
+
+    @property
     def type(self) -> Type:
         return BOOL
 
@@ -258,6 +279,10 @@ class Arithmetic(_Node):
             _need(INT in {left, right}, "cents times cents is no money; multiply cents by an int")
         else:
             _need(left == right, f"{left} {self.operator} {right} mixes units{_advice(left, right)}")
+
+    @property
+    def parts(self) -> tuple["Node", ...]:
+        return (self.left, self.right)
 
     @property
     def type(self) -> Type:
@@ -287,6 +312,10 @@ class Choose(_Node):
             )
 
     @property
+    def parts(self) -> tuple["Node", ...]:
+        return (*(part for case in self.cases for part in case), self.otherwise)
+
+    @property
     def type(self) -> Type:
         return self.otherwise.type
 
@@ -305,6 +334,10 @@ class OneOf(_Node):
             _need(isinstance(option, Literal), "the list after in holds written values only")
             ours, theirs = self.item.type, option.type
             _need(ours == theirs, f"{ours} cannot be found among {theirs}{_advice(ours, theirs)}")
+
+    @property
+    def parts(self) -> tuple["Node", ...]:
+        return (self.item, *self.options)
 
     @property
     def type(self) -> Type:
@@ -335,6 +368,10 @@ class Extreme(_Node):
             )
 
     @property
+    def parts(self) -> tuple["Node", ...]:
+        return self.terms
+
+    @property
     def type(self) -> Type:
         return self.terms[0].type
 
@@ -363,6 +400,10 @@ class Under(_Node):
         _need(self.at in {"today", "month_start"}, "the day in under(...) is today or month_start")
 
     @property
+    def parts(self) -> tuple["Node", ...]:
+        return (self.years,)
+
+    @property
     def type(self) -> Type:
         return BOOL
 
@@ -388,6 +429,10 @@ class AnyMember(_Node):
         _household(self.household, self.term)
 
     @property
+    def parts(self) -> tuple["Node", ...]:
+        return (self.term,)
+
+    @property
     def type(self) -> Type:
         return BOOL
 
@@ -401,6 +446,10 @@ class CountMembers(_Node):
 
     def __post_init__(self) -> None:
         _household(self.household, self.term)
+
+    @property
+    def parts(self) -> tuple["Node", ...]:
+        return (self.term,)
 
     @property
     def type(self) -> Type:
@@ -423,6 +472,10 @@ class RankAmong(_Node):
         _household(self.household, self.term)
         _named(self.born)
         _need(isinstance(self.latest, str), "the name of the latest possible day must be a word")
+
+    @property
+    def parts(self) -> tuple["Node", ...]:
+        return (self.term,)
 
     @property
     def type(self) -> Type:
@@ -473,32 +526,13 @@ _TAGS: Mapping[str, type[Any]] = {
 _NAMES = {cls: tag for tag, cls in _TAGS.items()}
 
 
-def parts(node: Node) -> tuple[Node, ...]:
-    """The nodes directly below this one, in the order in which they are written."""
-    match node:
-        case Not() | Negative() | AnyMember() | CountMembers() | RankAmong():
-            return (node.term,)
-        case And() | Or() | Extreme():
-            return node.terms
-        case Compare() | Arithmetic():
-            return (node.left, node.right)
-        case Choose():
-            return (*(part for case in node.cases for part in case), node.otherwise)
-        case OneOf():
-            return (node.item, *node.options)
-        case Under():
-            return (node.years,)
-        case Literal() | Fact() | Parameter() | Today() | Until():
-            return ()
-
-
 def walk(node: Node) -> Iterator[Node]:
     """The node and everything below it."""
     waiting = [node]
     while waiting:
         current = waiting.pop()
         yield current
-        waiting.extend(reversed(parts(current)))
+        waiting.extend(reversed(current.parts))
 
 
 def measure(node: Node) -> None:
@@ -508,7 +542,7 @@ def measure(node: Node) -> None:
         depth, count = depth + 1, count + len(level)
         _need(depth <= MAX_DEPTH, f"the rule is nested deeper than {MAX_DEPTH} levels; split it")
         _need(count <= MAX_NODES, f"the rule has more than {MAX_NODES} parts; split it")
-        level = [part for upper in level for part in parts(upper)]
+        level = [part for upper in level for part in upper.parts]
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------
@@ -601,8 +635,22 @@ class Tree:
         """The parameters that the rule uses."""
         return frozenset(node.name for node in walk(self.root) if isinstance(node, Parameter))
 
+    @cached_property
+    def moments(self) -> tuple[tuple[str, Node], ...]:
+        """What can turn as time passes, each with the household whose members it is asked of (empty: the person)."""
+        return tuple(dict.fromkeys(_moments(self.root, "")))
+
     def __str__(self) -> str:
         return show(self.root)
+
+
+def _moments(node: Node, household: str) -> Iterator[tuple[str, Node]]:
+    timeless = isinstance(node, Literal | Parameter) and node.type != DAY
+    if isinstance(node, Fact | Until | Under | Literal | Parameter) and not timeless:
+        yield household, node
+    inside = node.household if isinstance(node, AnyMember | CountMembers | RankAmong) else household
+    for part in node.parts:
+        yield from _moments(part, inside)
 
 
 def canonical_json(value: object) -> str:

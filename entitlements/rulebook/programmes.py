@@ -195,7 +195,12 @@ class RuleVersion:
 
     def resting_on(self, ground: Ground) -> Tree:
         """The rule as if this were its only ground."""
-        return conjunction(*(requirement.when for requirement in self.requirements), ground.when)
+        return self._resting[ground.name]
+
+    @cached_property
+    def _resting(self) -> Mapping[str, Tree]:
+        required = [requirement.when for requirement in self.requirements]
+        return {ground.name: conjunction(*required, ground.when) for ground in self.grounds}
 
     def trees(self) -> Iterator[Tree]:
         """Every tree of the version."""
