@@ -4,6 +4,10 @@ from litestar import Router
 
 import core.access.routes
 import core.audit.routes
+import entitlements.allowances.routes
+import entitlements.decisions.routes
+import entitlements.grants.routes
+import entitlements.rulebook.routes
 import issuers.authorities.routes
 import issuers.status.routes
 import issuers.trustlist.routes
@@ -18,6 +22,10 @@ import verifiers.venues.routes
 ROUTERS: list[Router] = [
     *core.access.routes.ROUTERS,
     core.audit.routes.router,
+    entitlements.rulebook.routes.router,
+    entitlements.allowances.routes.router,
+    entitlements.grants.routes.router,
+    *entitlements.decisions.routes.ROUTERS,
     issuers.authorities.routes.router,
     issuers.status.routes.router,
     verifiers.partners.routes.router,

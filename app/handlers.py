@@ -8,6 +8,8 @@ import core.access.service
 import core.audit.service
 import core.idempotency
 import core.limits.service
+import entitlements.decisions.service
+import entitlements.grants.service
 import issuers.authorities.service
 import issuers.credentials.service
 import issuers.trustlist.service
@@ -26,6 +28,9 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "audit.seal": partial(core.audit.service.seal, vault=vault),
         "limits.forget": core.limits.service.forget_ended,
         "sessions.forget": core.access.service.forget_sessions,
+        "decisions.turn": partial(entitlements.decisions.service.turn, settings=settings),
+        "grants.turn": partial(entitlements.grants.service.turn, settings=settings),
+        "allowances.turn": partial(entitlements.grants.service.turn_allowances, settings=settings),
         "key.destroy": partial(issuers.authorities.service.destroy_key, vault=vault),
         "key.withdrawn": issuers.credentials.service.on_key_withdrawn,
         "holdings.changed": partial(issuers.credentials.service.on_holdings_changed, settings=settings),
@@ -45,6 +50,9 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
         every("audit.seal", timedelta(minutes=1)),
         every("limits.forget", timedelta(minutes=10)),
         every("sessions.forget", timedelta(hours=1)),
+        nightly("decisions.turn", settings.zone),
+        nightly("grants.turn", settings.zone),
+        nightly("allowances.turn", settings.zone),
         nightly("credentials.forget", settings.zone),
         nightly("trustlist.publish", settings.zone),
         every("marks.forget", timedelta(minutes=1)),

@@ -91,6 +91,21 @@ async def feed(
     return look
 
 
+async def recorded(
+    session: AsyncSession, person_ids: Iterable[UUID], *, since: date
+) -> set[tuple[UUID, str, date]]:
+    """The lump sums of these persons that became due since a day: person, kind, day."""
+    found: set[tuple[UUID, str, date]] = set()
+    for some in in_chunks(sorted(set(person_ids))):
+        rows = await session.execute(
+            select(col(LumpSum.person_id), col(LumpSum.kind), col(LumpSum.due)).where(
+                col(LumpSum.person_id).in_(some), col(LumpSum.due) >= since
+            )
+        )
+        found |= {(person_id, kind, due) for person_id, kind, due in rows}
+    return found
+
+
 async def stop(session: AsyncSession, person_id: UUID, programme: str, *, on: date) -> None:
     """Ends what a programme brings a person in money, because the entitlement was revoked."""
     for approval in (await _approvals(session, {person_id}))[person_id]:

@@ -96,6 +96,10 @@ class Entitlement(SQLModel, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=Moment)
     notice_id: UUID | None = Field(default=None, foreign_key="notices.id", index=True)
     """The notice that announced the end."""
+    revoked_by: UUID | None = None
+    """The principal who took it away; None where a stated death did."""
+    remark: str | None = Field(default=None, max_length=200)
+    """Why, in the words of whoever took it away."""
     decision_id: UUID = Field(index=True)
     """The decision on which it rests now."""
     granted_at: datetime = Field(sa_type=Moment)

@@ -7,18 +7,20 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.access.rules import Caller
 from core.audit.service import note
 from core.clock import day_of, first_moment
-from core.errors import Conflict, NotFound, Unprocessable
+from core.errors import BadRequest, Conflict, NotFound, Unprocessable
 from core.jobs.service import enqueue
 from core.settings import Settings
+from entitlements.allowances import service as allowances
 from entitlements.grants.models import AT_ONCE, EndReason, Entitlement, Standing
-from entitlements.grants.rules import Terms, announced_end, keeps_on, must_announce
+from entitlements.grants.rules import Terms, announced_end, keeps_on, must_announce, notice_time
+from entitlements.ledger.service import in_chunks
 from entitlements.notices import service as notices
 from entitlements.notices.models import Notice
 from entitlements.rulebook import service as rulebook
@@ -41,6 +43,12 @@ class NotAtOnce(Unprocessable):
         "not-revocable-for-this",
         "An entitlement is revoked at once only for loss, fraud, death or error",
     )
+
+
+class ReasonMissing(BadRequest):
+    """Whoever takes something away says why, in the header `Reason`."""
+
+    slug, title = "reason-missing", "Say why in the header Reason"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +113,43 @@ async def standing_of(
     session: AsyncSession, person_ids: Iterable[UUID], *, lock: bool = False
 ) -> dict[tuple[UUID, str], Entitlement]:
     """What these persons hold, by person and programme; locked, so that nobody else ends it meanwhile."""
-    wanted = (
-        select(Entitlement)
-        .where(col(Entitlement.person_id).in_(list(person_ids)), col(Entitlement.status).in_(STANDING))
-        .order_by(col(Entitlement.person_id), col(Entitlement.programme))
+    found: dict[tuple[UUID, str], Entitlement] = {}
+    for some in in_chunks(sorted(set(person_ids))):
+        wanted = (
+            select(Entitlement)
+            .where(col(Entitlement.person_id).in_(some), col(Entitlement.status).in_(STANDING))
+            .order_by(col(Entitlement.person_id), col(Entitlement.programme))
+        )
+        if lock:
+            wanted = wanted.with_for_update().execution_options(populate_existing=True)
+        found |= {(e.person_id, e.programme): e for e in (await session.execute(wanted)).scalars()}
+    return found
+
+
+async def barred_of(session: AsyncSession, person_ids: Iterable[UUID]) -> set[tuple[UUID, str]]:
+    """By person and programme, what was last revoked for loss, fraud or error: only a case worker gives it again."""
+    found: dict[tuple[UUID, str], EndReason | None] = {}
+    for some in in_chunks(sorted(set(person_ids))):
+        rows = await session.execute(
+            select(col(Entitlement.person_id), col(Entitlement.programme), col(Entitlement.end_reason))
+            .where(col(Entitlement.person_id).in_(some))
+            .order_by(col(Entitlement.granted_at), col(Entitlement.id))
+        )
+        found |= {(person_id, programme): reason for person_id, programme, reason in rows}
+    return {key for key, reason in found.items() if reason in AT_ONCE and reason is not EndReason.DEATH}
+
+
+def standing_exists(
+    person_id: SQLColumnExpression[UUID], programme: SQLColumnExpression[str]
+) -> ColumnElement[bool]:
+    """For a query: whether this person holds this programme."""
+    return exists(
+        select(col(Entitlement.id)).where(
+            col(Entitlement.person_id) == person_id,
+            col(Entitlement.programme) == programme,
+            col(Entitlement.status).in_(STANDING),
+        )
     )
-    if lock:
-        wanted = wanted.with_for_update().execution_options(populate_existing=True)
-    return {(e.person_id, e.programme): e for e in (await session.execute(wanted)).scalars()}
 
 
 async def grant(
@@ -201,11 +238,19 @@ async def announce(
 
 
 async def revoke(
-    session: AsyncSession, entitlement_id: UUID, reason: EndReason, *, caller: Caller | None, now: datetime
+    session: AsyncSession,
+    entitlement_id: UUID,
+    reason: EndReason,
+    *,
+    caller: Caller | None,
+    now: datetime,
+    settings: Settings,
 ) -> Entitlement:
     """Takes something away at once; for four reasons only, and always on the record."""
     if reason not in AT_ONCE:
         raise NotAtOnce
+    if caller is not None and not caller.reason:
+        raise ReasonMissing
     entitlement = (
         await session.execute(
             select(Entitlement)
@@ -220,6 +265,8 @@ async def revoke(
         raise NotStanding
     entitlement.status, entitlement.end_reason, entitlement.ended_at = Standing.REVOKED, reason, now
     entitlement.changed_at = now
+    if caller is not None:
+        entitlement.revoked_by, entitlement.remark = caller.principal_id, caller.reason
     session.add(entitlement)
     await session.flush()
     if reason is not EndReason.DEATH:
@@ -227,8 +274,44 @@ async def revoke(
     note(
         session, caller, "entitlement.revoked", ("entitlement", entitlement.id), now=now, reason=reason.value
     )
+    await allowances.stop(
+        session, entitlement.person_id, entitlement.programme, on=day_of(now, settings.zone)
+    )
     await _enqueue_changed(session, entitlement.person_id, now)
     return entitlement
+
+
+async def turn_allowances(
+    session: AsyncSession, _payload: dict[str, Any], now: datetime, *, settings: Settings
+) -> None:
+    """The nightly job: credits the month that has begun, announces what will lapse, and lets lapse what was
+    announced in time.
+    """
+    today = day_of(now, settings.zone)
+    await allowances.turn_months(session, on=today, now=now)
+    for pot in await allowances.ended_by(session, today + notice_time(settings)):
+        approval = pot.approval
+        if pot.balance_cents == 0:
+            if approval.usable_until < today:
+                await allowances.lapse(session, pot, now=now)
+            continue
+        if approval.notice_id is None:
+            approval.usable_until = announced_end(approval.usable_until, today, settings)
+            said: dict[str, str | int | date] = {
+                "allowance": approval.kind,
+                "cents": pot.balance_cents,
+                "usable_until": approval.usable_until,
+            }
+            message = await notices.owe(session, approval.person_id, "allowance.lapsing", said, now=now)
+            approval.notice_id = message.id
+        elif approval.usable_until < today:
+            sent = await notices.get(session, approval.notice_id)
+            earliest = _earliest_end(sent, today, settings)
+            if earliest > approval.usable_until:
+                approval.usable_until = earliest
+            else:
+                await allowances.lapse(session, pot, now=now)
+    await session.flush()
 
 
 async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *, settings: Settings) -> None:
@@ -319,14 +402,20 @@ __all__ = [
     "Holding",
     "NotAtOnce",
     "NotStanding",
+    "ReasonMissing",
+    "Standing",
     "Terms",
     "announce",
+    "barred_of",
     "grant",
     "held",
+    "must_announce",
     "of_person",
     "renew",
     "revoke",
+    "standing_exists",
     "standing_of",
     "tariffs_of",
     "turn",
+    "turn_allowances",
 ]

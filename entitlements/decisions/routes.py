@@ -1,0 +1,136 @@
+"""The doors to what was decided and what is held: for people themselves, and for case workers."""
+
+from datetime import date, datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.access.rules import Caller, Role, allow
+from core.audit.service import note
+from core.errors import problems
+from core.settings import Settings
+from entitlements.decisions import service
+from entitlements.decisions.schemas import (
+    AssessmentView,
+    DecisionView,
+    EntitlementView,
+    NewAssessment,
+    ReferralsView,
+    ReferralView,
+)
+from entitlements.people.service import subject_of
+from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.schemas import Language
+
+PEOPLE = allow(Role.CITIZEN, Role.GUARDIAN, Role.CASE_WORKER)
+CASE_WORKERS = allow(Role.CASE_WORKER)
+
+
+@get("/", operation_id="listEntitlements", guards=[PEOPLE], responses=problems(400, 401, 403, 404))
+async def list_entitlements(
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    today: NamedDependency[date],
+    language: FromQuery[Language] = Language.DE,
+) -> list[EntitlementView]:
+    """See what you hold of each programme, until when, what it brings, and why or why not.
+
+    Where a fact is missing, it says which, and which department can supply it. With `Acting-For`, a guardian
+    sees what a child holds, and a case worker what whoever is at the desk holds.
+    """
+    person_id = await subject_of(session, caller, today)
+    tariffs = {row.name: row for row in await rulebook.tariffs(session)}
+    found = await service.overview(session, person_id)
+    return [EntitlementView.of(one, tariffs, language, today) for one in found]
+
+
+@get("/", operation_id="listDecisions", guards=[PEOPLE], responses=problems(400, 401, 403, 404))
+async def list_decisions(
+    *,
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    today: NamedDependency[date],
+    programme: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = 100,
+    language: FromQuery[Language] = Language.DE,
+) -> list[DecisionView]:
+    """See what was decided about you, the latest first, each with its reasons."""
+    person_id = await subject_of(session, caller, today)
+    found = await service.decisions_of(session, person_id, programme=programme, limit=limit)
+    return [DecisionView.of(decision, language) for decision in found]
+
+
+@get(
+    "/{decision_id:uuid}",
+    operation_id="getDecision",
+    guards=[PEOPLE],
+    responses=problems(400, 401, 403, 404),
+)
+async def get_decision(
+    decision_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    today: NamedDependency[date],
+    language: FromQuery[Language] = Language.DE,
+) -> DecisionView:
+    """See one decision with its reasons."""
+    person_id = await subject_of(session, caller, today)
+    return DecisionView.of(await service.decision_of(session, person_id, decision_id), language)
+
+
+@post(
+    "/", operation_id="assessPerson", guards=[CASE_WORKERS], responses=problems(400, 401, 403, 404, 409, 422)
+)
+async def assess_person(
+    data: JSONBody[NewAssessment],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    now: NamedDependency[datetime],
+    settings: NamedDependency[Settings],
+) -> AssessmentView:
+    """Judge a person anew, with everybody in a common household, from the facts as they stand now.
+
+    This also gives again what was revoked for loss, fraud or error, where the facts still carry it.
+    """
+    person_id = await service.known(session, data.person_id)
+    note(session, caller, "person.assessed", ("person", person_id), now=now)
+    done = await service.assess(
+        session, [person_id], now=now, settings=settings, cause="case-worker", reinstate=person_id
+    )
+    return AssessmentView.model_validate(done)
+
+
+@get("/", operation_id="listReferrals", guards=[CASE_WORKERS], responses=problems(400, 401, 403))
+async def list_referrals(
+    session: NamedDependency[AsyncSession],
+    after: FromQuery[UUID | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+    language: FromQuery[Language] = Language.DE,
+) -> ReferralsView:
+    """See the cases that wait for a human, the oldest first.
+
+    Those are the ones that a rule refers, and those of people who hold something while a fact is missing:
+    nothing ends because a register is silent, but somebody has to look.
+    """
+    found = await service.referrals(session, after=after, limit=limit)
+    return ReferralsView(
+        referrals=[
+            ReferralView(
+                person_id=decision.person_id, held=held, decision=DecisionView.of(decision, language)
+            )
+            for decision, held in found
+        ],
+        next=found[-1][0].id if len(found) == limit else None,
+    )
+
+
+ROUTERS = [
+    Router("/v1/entitlements", route_handlers=[list_entitlements], tags=["entitlements"]),
+    Router("/v1/decisions", route_handlers=[list_decisions, get_decision], tags=["entitlements"]),
+    Router("/v1/assessments", route_handlers=[assess_person], tags=["entitlements"]),
+    Router("/v1/referrals", route_handlers=[list_referrals], tags=["entitlements"]),
+]

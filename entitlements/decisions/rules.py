@@ -1,0 +1,118 @@
+"""What of a ruling is kept, when two rulings say the same, and what facts one was made from: values, no database."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from entitlements.language import Subject, Value, canonical_json
+from entitlements.rulebook.programmes import RuleVersion, parameters_hash
+from entitlements.rulebook.rules import Reason, Ruling
+
+DAY_OF_DECISION = "on"
+"""The parameter of a reason that only says for which day it was given; it makes no new decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A ruling as it is kept: plain lists and mappings."""
+
+    reasons: list[dict[str, Any]]
+    missing: list[dict[str, Any]]
+    brings: dict[str, Any]
+
+
+def said(ruling: Ruling) -> Said:
+    """A ruling's reasons, what is missing and what it brings, ready to be stored."""
+    return Said(
+        reasons=[{"code": r.code, "params": dict(r.params)} for r in ruling.reasons],
+        missing=[{"fact": m.fact, "register": m.register} for m in ruling.missing],
+        brings={
+            "tariffs": list(ruling.tariffs),
+            "allowances": [
+                {
+                    "kind": a.kind,
+                    "monthly_cents": a.monthly_cents,
+                    "since": _day(a.since),
+                    "until": _day(a.until),
+                    "statute": a.statute,
+                }
+                for a in ruling.allowances
+            ],
+            "amounts": [
+                {"kind": a.kind, "cents": a.cents, "due": _day(a.due), "statute": a.statute}
+                for a in ruling.amounts
+            ],
+            "charges": [{"kind": c.kind, "monthly_cents": c.monthly_cents} for c in ruling.charges],
+        },
+    )
+
+
+def reason_from(stored: Mapping[str, Any]) -> Reason:
+    """A stored reason, to be worded."""
+    return Reason(stored["code"], stored["params"])
+
+
+def digest(ruling: Ruling) -> str:
+    """Of everything that makes a decision another one.
+
+    The day on which it was said is left out, and so are amounts that fall due once: each is kept by itself,
+    and when it no longer falls due nothing has been decided.
+    """
+    kept = said(ruling)
+    reasons = [
+        [r["code"], {name: value for name, value in r["params"].items() if name != DAY_OF_DECISION}]
+        for r in kept.reasons
+    ]
+    # How far back an approval reaches can be the very day of the decision, where no single fact carries it.
+    allowances = [[a["kind"], a["monthly_cents"], a["until"]] for a in kept.brings["allowances"]]
+    parts = [
+        ruling.outcome,
+        ruling.ground,
+        ruling.payer,
+        _day(ruling.until),
+        reasons,
+        kept.missing,
+        kept.brings["tariffs"],
+        allowances,
+        kept.brings["charges"],
+    ]
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def facts_hash(subject: Subject) -> str:
+    """Of every fact of a person and of those in their households, with its days, its source and when it was
+    learned.
+    """
+    said = {
+        "facts": _facts(subject),
+        "households": {
+            kind: sorted(([m.key, _facts(m)] for m in members), key=lambda member: str(member[0]))
+            for kind, members in subject.households.items()
+        },
+    }
+    return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+
+
+def used_parameters(version: RuleVersion, parameters: Mapping[str, Value]) -> str:
+    """The hash of the amounts that a version uses: others may change without making a decision irreproducible."""
+    used = {name for tree in version.trees() for name in tree.parameters()}
+    return parameters_hash({name: value for name, value in parameters.items() if name in used})
+
+
+def _facts(subject: Subject) -> dict[str, list[Any]]:
+    return {
+        name: [
+            fact.value.isoformat() if isinstance(fact.value, date) else fact.value,
+            _day(fact.since),
+            _day(fact.until),
+            fact.register,
+            fact.learned_at.isoformat(),
+        ]
+        for name, fact in subject.facts.items()
+    }
+
+
+def _day(day: date | None) -> str | None:
+    return day.isoformat() if day else None
