@@ -25,7 +25,7 @@ from core.idempotency import Answer
 from core.jose import TokenRefused, claimed_client, key_set_document, verify_client_assertion
 from core.limits.rules import Limit
 from core.limits.service import limited
-from core.vault import KeyUse, Vault
+from core.vault import KeyUse
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -208,8 +208,9 @@ async def issue_machine_token(
     opt=PUBLIC_DOCUMENT,
     response_headers=[ResponseHeader(name="Cache-Control", value="public, max-age=300")],
 )
-async def token_keys(vault: NamedDependency[Vault]) -> dict[str, Any]:
+async def token_keys(state: State) -> dict[str, Any]:
     """The public keys of our access tokens and of our own assertions at the city's provider."""
+    vault = doorkeeper_of(state).vault
     return key_set_document(tokens.published_keys(vault, KeyUse.ACCESS_TOKEN, KeyUse.CLIENT_ASSERTION))
 
 
