@@ -18,6 +18,10 @@ import verifiers.partners.routes
 import verifiers.redemptions.routes
 import verifiers.scanners.routes
 import verifiers.venues.routes
+import wallet.cards.routes
+import wallet.devices.routes
+import wallet.inbox.routes
+import wallet.printing.routes
 
 ROUTERS: list[Router] = [
     *core.access.routes.ROUTERS,
@@ -36,4 +40,12 @@ ROUTERS: list[Router] = [
     verifiers.redemptions.routes.router,
     verifiers.bundles.routes.router,
     issuers.trustlist.routes.router,
+    wallet.devices.routes.public,
+    wallet.devices.routes.own,
+    wallet.devices.routes.served,
+    wallet.cards.routes.own,
+    wallet.cards.routes.served,
+    wallet.inbox.routes.router,
+    wallet.printing.routes.desk,
+    wallet.printing.routes.served,
 ]

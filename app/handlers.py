@@ -16,6 +16,9 @@ import issuers.trustlist.service
 import verifiers.checks.service
 import verifiers.redemptions.counters
 import verifiers.scanners.service
+import wallet.cards.service
+import wallet.devices.service
+import wallet.inbox.service
 from core.jobs.service import Handler, Recurring, every, nightly
 from core.settings import Settings
 from core.vault import Vault
@@ -40,6 +43,10 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "marks.forget": verifiers.checks.service.forget_marks,
         "counts.forget": verifiers.checks.service.forget_counts,
         "uses.forget": verifiers.redemptions.counters.forget_periods,
+        "notice.deliver": partial(wallet.inbox.service.deliver, settings=settings),
+        "guardianship.ended": partial(wallet.cards.service.on_guardianship_ended, settings=settings),
+        "wards.look_after": partial(wallet.cards.service.look_after_wards, settings=settings),
+        "challenges.forget": wallet.devices.service.forget_challenges,
     }
 
 
@@ -59,4 +66,6 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
         nightly("uses.forget", settings.zone),
         nightly("scanner-codes.forget", settings.zone),
         nightly("counts.forget", settings.zone),
+        nightly("wards.look_after", settings.zone),
+        nightly("challenges.forget", settings.zone),
     ]

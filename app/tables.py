@@ -24,5 +24,8 @@ import verifiers.partners.models
 import verifiers.redemptions.models
 import verifiers.scanners.models
 import verifiers.venues.models
+import wallet.devices.models
+import wallet.inbox.models
+import wallet.printing.models
 
-__all__ = ["core", "entitlements", "issuers", "verifiers"]
+__all__ = ["core", "entitlements", "issuers", "verifiers", "wallet"]

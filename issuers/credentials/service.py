@@ -204,8 +204,7 @@ async def on_holdings_changed(
 ) -> None:
     """The job when what a person holds has changed: cards that promise more than that are taken back."""
     person_id = UUID(str(payload["person_id"]))
-    if not await _touch(session, person_id, now):
-        return
+    await _touch(session, person_id, now)
     held = await grants.tariffs_of(session, person_id, day_of(now, settings.zone))
     too_much = [
         card.id
@@ -246,31 +245,21 @@ async def _held(
 ) -> tuple[grants.Holding, date | None]:
     # First the lock, then the look: a job that takes cards back either waits for these and sees them, or has
     # gone before, and then its reason is seen here.
-    await _touch(session, person_id, now, make=True)
+    await _touch(session, person_id, now)
     held = await grants.tariffs_of(session, person_id, day_of(now, settings.zone))
     if held.tariff_bits == 0:
         raise NothingHeld
     return held, held.until
 
 
-async def _touch(session: AsyncSession, person_id: UUID, now: datetime, *, make: bool = False) -> bool:
-    """Holds the person's row to the end of the transaction; False where there never was a card."""
-    if make:
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        await session.execute(
-            insert(Holder)
-            .values(person_id=person_id, touched_at=now)
-            .on_conflict_do_update(index_elements=["person_id"], set_={"touched_at": now})
-        )
-        return True
-    touched = await session.execute(
-        update(Holder)
-        .where(col(Holder.person_id) == person_id)
-        .values(touched_at=now)
-        .returning(col(Holder.person_id))
-        .execution_options(synchronize_session=False)
+async def _touch(session: AsyncSession, person_id: UUID, now: datetime) -> None:
+    """Holds the person's row to the end of the transaction; made where there is none, or nobody could wait for it."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    await session.execute(
+        insert(Holder)
+        .values(person_id=person_id, touched_at=now)
+        .on_conflict_do_update(index_elements=["person_id"], set_={"touched_at": now})
     )
-    return touched.scalar_one_or_none() is not None
 
 
 async def _issue(

@@ -1,0 +1,108 @@
+"""The doors for phones, and the clock that everybody may ask."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from litestar import Router, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.access.rules import Caller, Role, allow, anyone
+from core.errors import problems
+from core.settings import Settings
+from wallet.devices import service
+from wallet.devices.models import MOST_DEVICES
+from wallet.devices.schemas import (
+    ChallengeView,
+    DevicesView,
+    DeviceView,
+    EnrolledView,
+    NewDevice,
+    TimeView,
+)
+
+
+@get("/time", operation_id="readTime")
+async def read_time(now: NamedDependency[datetime]) -> TimeView:
+    """What time it is here: phones and scanners correct their clocks by it."""
+    return TimeView(now=now, unix=int(now.timestamp()))
+
+
+@post("/devices/challenges", operation_id="challengeDevice", responses=problems(401, 403))
+async def challenge_device(
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    settings: NamedDependency[Settings],
+    now: NamedDependency[datetime],
+) -> ChallengeView:
+    """A nonce for a phone to sign: good for five minutes, for this caller, once."""
+    nonce, expires_at = await service.challenge(session, caller, now)
+    return ChallengeView(nonce=nonce, audience=settings.public_url, expires_at=expires_at, server_time=now)
+
+
+@post("/devices", operation_id="enrolDevice", responses=problems(400, 401, 403, 404, 409, 422))
+async def enrol_device(
+    data: JSONBody[NewDevice],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    settings: NamedDependency[Settings],
+    now: NamedDependency[datetime],
+) -> EnrolledView:
+    """Take in a phone that proves to hold its key; it may take the place of another, whose cards end first."""
+    device = await service.enrol(session, caller, data, settings=settings, now=now)
+    return EnrolledView(
+        id=device.id,
+        name=device.name,
+        enrolled_at=device.enrolled_at,
+        topped_up_at=None,
+        code_host=settings.code_host,
+        server_time=now,
+    )
+
+
+@get("/devices", operation_id="listDevices", responses=problems(401, 403, 404))
+async def list_devices(
+    caller: NamedDependency[Caller], session: NamedDependency[AsyncSession], today: NamedDependency[date]
+) -> DevicesView:
+    """The phones that hold cards: the caller's, or those of the person acted for."""
+    devices = await service.list_for(session, caller, today)
+    return DevicesView(
+        devices=[
+            DeviceView(
+                id=device.id,
+                name=device.name,
+                enrolled_at=device.enrolled_at,
+                topped_up_at=device.topped_up_at,
+            )
+            for device in devices
+        ],
+        most=MOST_DEVICES,
+    )
+
+
+@delete("/devices/{device_id:uuid}", operation_id="removeDevice", responses=problems(401, 403, 404))
+async def remove_device(
+    device_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    today: NamedDependency[date],
+    now: NamedDependency[datetime],
+) -> None:
+    """Remove a phone, lost or given away; every card on it is taken back at once."""
+    await service.remove(session, caller, device_id, today=today, now=now)
+
+
+public = Router(path="/v1", route_handlers=[read_time], guards=[anyone], tags=["Public"])
+own = Router(
+    path="/v1",
+    route_handlers=[challenge_device, enrol_device],
+    guards=[allow(Role.CITIZEN, Role.GUARDIAN)],
+    tags=["Wallet"],
+)
+served = Router(
+    path="/v1",
+    route_handlers=[list_devices, remove_device],
+    guards=[allow(Role.CITIZEN, Role.GUARDIAN, Role.CASE_WORKER)],
+    tags=["Wallet"],
+)

@@ -1,0 +1,1 @@
+"""What the city has told a person, where they read it."""

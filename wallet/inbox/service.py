@@ -1,0 +1,109 @@
+"""Put a notice into the inbox, list what is there, mark it as read."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from core.access.rules import Caller
+from core.clock import day_of
+from core.database import new_id
+from core.errors import NotFound
+from core.settings import Settings
+from entitlements.notices import service as notices
+from entitlements.people import service as people
+from wallet.inbox.models import Message
+from wallet.inbox.schemas import InboxView, MessageView
+
+NEWEST = 100
+
+log = structlog.get_logger("inbox")
+
+
+async def deliver(
+    session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings
+) -> None:
+    """The job that a notice owes: it lies in the inbox once, and counts as sent from then on."""
+    notice = await notices.get(session, UUID(str(payload["notice_id"])))
+    if notice is None:
+        # Its person was forgotten since; there is nobody to tell.
+        log.info("notice.gone")
+        return
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    await session.execute(
+        insert(Message)
+        .values(id=new_id(), person_id=notice.person_id, notice_id=notice.id, delivered_at=now)
+        .on_conflict_do_nothing()
+    )
+    await notices.sent(session, notice, now=now, settings=settings)
+
+
+async def read(
+    session: AsyncSession, caller: Caller, language: str, *, settings: Settings, now: datetime
+) -> InboxView:
+    """The newest messages of whoever the request is about.
+
+    Who asks for themselves also sees what the city has told those for whom they act.
+    """
+    ids = await _readable(session, caller, settings, now)
+    found = await session.execute(
+        select(Message)
+        .where(col(Message.person_id).in_(ids))
+        .order_by(col(Message.delivered_at).desc(), col(Message.id).desc())
+        .limit(NEWEST)
+    )
+    messages = found.scalars().all()
+    unread = await session.execute(
+        select(func.count()).where(col(Message.person_id).in_(ids), col(Message.read_at).is_(None))
+    )
+    told = await notices.of_ids(session, [message.notice_id for message in messages])
+    texts = await notices.texts_of(session, told.values(), language)
+    return InboxView(
+        messages=[
+            MessageView(
+                id=message.id,
+                person_id=message.person_id,
+                code=told[message.notice_id].code,
+                title=texts[message.notice_id].title,
+                body=texts[message.notice_id].body,
+                delivered_at=message.delivered_at,
+                read_at=message.read_at,
+            )
+            for message in messages
+        ],
+        unread=unread.scalar_one(),
+        language=language,
+    )
+
+
+async def mark_read(
+    session: AsyncSession, caller: Caller, message_id: UUID, *, settings: Settings, now: datetime
+) -> None:
+    """Keeps the moment at which a message was first read; NotFound for somebody else's."""
+    ids = await _readable(session, caller, settings, now)
+    marked = await session.execute(
+        update(Message)
+        .where(col(Message.id) == message_id, col(Message.person_id).in_(ids))
+        .values(read_at=func.coalesce(col(Message.read_at), now))
+        .returning(col(Message.id))
+        .execution_options(synchronize_session=False)
+    )
+    if marked.scalar_one_or_none() is None:
+        raise NotFound
+
+
+async def _readable(
+    session: AsyncSession, caller: Caller, settings: Settings, now: datetime
+) -> Sequence[UUID]:
+    today = day_of(now, settings.zone)
+    subject = await people.subject_of(session, caller, today)
+    about = [subject]
+    if caller.acting_for is None:
+        about += await people.wards_of(session, subject, today)
+    return list(await people.aliases(session, about))

@@ -1,0 +1,149 @@
+"""The doors of the printing desk."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from litestar import Request, Router, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, FromQuery
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.access.rules import Caller, Role, allow
+from core.errors import NotFound, problems
+from core.idempotency import Answer
+from core.pages import language_of
+from core.settings import Settings
+from core.vault import Vault
+from wallet.printing import picture, service
+from wallet.printing.models import PrintedCard
+from wallet.printing.picture import Size
+from wallet.printing.schemas import LossView, NewPrintedCardView, PrintedCardsView, PrintedCardView
+from wallet.printing.service import Printed
+
+_RENDERERS = {"svg": (picture.svg, "image/svg+xml"), "png": (picture.png, "image/png")}
+_PICTURE = {
+    200: ResponseSpec(
+        data_container=bytes,
+        media_type="image/svg+xml",
+        description="The card, as SVG or PNG",
+        generate_examples=False,
+    )
+}
+
+
+@post("/printed-cards", operation_id="printCard", responses=problems(401, 403, 404, 409, 503))
+async def print_card(
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    vault: NamedDependency[Vault],
+    settings: NamedDependency[Settings],
+    now: NamedDependency[datetime],
+) -> NewPrintedCardView:
+    """Make a card on paper for the person at the desk (Acting-For); an earlier one ends with that."""
+    return _new(await service.print_card(session, vault, caller, settings=settings, now=now))
+
+
+@get("/printed-cards", operation_id="listPrintedCards", responses=problems(401, 403, 404))
+async def list_printed_cards(
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    settings: NamedDependency[Settings],
+    now: NamedDependency[datetime],
+) -> PrintedCardsView:
+    """The printed cards of the caller, or of the person acted for."""
+    cards = await service.printed_for(session, caller, settings=settings, now=now)
+    return PrintedCardsView(cards=[_view(card) for card in cards])
+
+
+@get(
+    "/printed-cards/{picture_name:str}",
+    operation_id="drawPrintedCard",
+    responses={**_PICTURE, **problems(400, 401, 403, 404)},
+)
+async def draw_printed_card(
+    picture_name: FromPath[str],
+    request: Request[Any, Any, Any],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    vault: NamedDependency[Vault],
+    settings: NamedDependency[Settings],
+    now: NamedDependency[datetime],
+    size: FromQuery[Size] = Size.CARD,
+) -> Answer:
+    """The card as a picture, `{id}.svg` or `{id}.png`; `size=large` is A5 in large type.
+
+    The language is the first of Accept-Language that we speak, or `?lang=de|de-simple|en`.
+    """
+    card_id, suffix = _named(picture_name)
+    render, media_type = _RENDERERS[suffix]
+    drawn = await service.draw(
+        session,
+        vault,
+        caller,
+        card_id,
+        render,
+        size=size,
+        language=language_of(request),
+        settings=settings,
+        now=now,
+    )
+    return Answer(drawn, media_type=media_type, headers={"Cache-Control": "no-store"})
+
+
+@post(
+    "/printed-cards/{card_id:uuid}/loss",
+    operation_id="losePrintedCard",
+    responses=problems(401, 403, 404, 409, 503),
+)
+async def lose_printed_card(
+    card_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    vault: NamedDependency[Vault],
+    settings: NamedDependency[Settings],
+    now: NamedDependency[datetime],
+) -> LossView:
+    """Say that a printed card is lost: it does not count from this moment, and another is made."""
+    lost, replacement = await service.lose(session, vault, caller, card_id, settings=settings, now=now)
+    return LossView(lost=_view(lost), replacement=None if replacement is None else _new(replacement))
+
+
+def _named(picture_name: str) -> tuple[UUID, str]:
+    name, _, suffix = picture_name.partition(".")
+    try:
+        card_id = UUID(name)
+    except ValueError:
+        raise NotFound from None
+    if suffix not in _RENDERERS:
+        raise NotFound
+    return card_id, suffix
+
+
+def _view(card: PrintedCard) -> PrintedCardView:
+    return PrintedCardView(**_told(card))
+
+
+def _new(printed: Printed) -> NewPrintedCardView:
+    return NewPrintedCardView(text=printed.text, **_told(printed.card))
+
+
+def _told(card: PrintedCard) -> dict[str, Any]:
+    return {
+        "id": card.id,
+        "number": card.number,
+        "printed_at": card.printed_at,
+        "expires_at": card.expires_at,
+        "lost_at": card.lost_at,
+        "ended_at": card.ended_at,
+    }
+
+
+desk = Router(path="/v1", route_handlers=[print_card], guards=[allow(Role.CASE_WORKER)], tags=["Desk"])
+served = Router(
+    path="/v1",
+    route_handlers=[list_printed_cards, draw_printed_card, lose_printed_card],
+    guards=[allow(Role.CASE_WORKER, Role.CITIZEN, Role.GUARDIAN)],
+    tags=["Wallet"],
+)

@@ -1,0 +1,190 @@
+"""Print a card, draw it again, take it back when it is lost and make another."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+import anyio
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from core.access.rules import Caller
+from core.audit.service import note
+from core.clock import day_of
+from core.errors import NotFound
+from core.settings import Settings
+from core.vault import Vault, open_sealed, seal
+from entitlements.people import service as people
+from issuers.credentials.names import card_name
+from issuers.credentials.rules import Revocation, card_number
+from issuers.credentials.service import NothingHeld, draw_digits, issue_printed, revoke
+from wallet.cards.service import NameMissing, spelt, title
+from wallet.codes.text import printed_text
+from wallet.printing import picture
+from wallet.printing.models import PrintedCard
+from wallet.printing.picture import Face, Size
+
+log = structlog.get_logger("printing")
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A printed card with the text of its code."""
+
+    card: PrintedCard
+    text: str
+
+
+async def print_card(
+    session: AsyncSession, vault: Vault, caller: Caller, *, settings: Settings, now: datetime
+) -> Printed:
+    """Makes a card on paper for whoever the request is about; an earlier one ends with that."""
+    person_id = await people.subject_of(session, caller, day_of(now, settings.zone))
+    return await _print(session, vault, caller, person_id, settings=settings, now=now)
+
+
+async def printed_for(
+    session: AsyncSession, caller: Caller, *, settings: Settings, now: datetime
+) -> Sequence[PrintedCard]:
+    """The printed cards of whoever the request is about, the latest first."""
+    ids = await _ids(session, caller, settings, now)
+    found = await session.execute(
+        select(PrintedCard)
+        .where(col(PrintedCard.person_id).in_(ids))
+        .order_by(col(PrintedCard.printed_at).desc(), col(PrintedCard.id))
+    )
+    return found.scalars().all()
+
+
+async def draw(
+    session: AsyncSession,
+    vault: Vault,
+    caller: Caller,
+    card_id: UUID,
+    render: Callable[[Face, str, Size], bytes],
+    *,
+    size: Size,
+    language: str,
+    settings: Settings,
+    now: datetime,
+) -> bytes:
+    """The picture of a card that counts; NotFound for somebody else's, and for one that is over."""
+    ids = await _ids(session, caller, settings, now)
+    card = await session.get(PrintedCard, card_id)
+    if card is None or card.person_id not in ids or card.ended_at is not None or card.expires_at <= now:
+        raise NotFound
+    keys = await people.keys_of(session, vault, [card.person_id])
+    if card.person_id not in keys:
+        raise NotFound
+    text, given, family = json.loads(open_sealed(keys[card.person_id], card.sealed, _aad(card.id)))
+    face = Face(
+        title=await title(session),
+        name=f"{given} {family}".strip(),
+        plain_name=card_name(family, given) or "",
+        number=card.number,
+        last_day=picture.last_day_of(day_of(card.expires_at, settings.zone)),
+        text=text,
+        language=language,
+    )
+    return await anyio.to_thread.run_sync(partial(render, face, settings.code_host, size))
+
+
+async def lose(
+    session: AsyncSession, vault: Vault, caller: Caller, card_id: UUID, *, settings: Settings, now: datetime
+) -> tuple[PrintedCard, Printed | None]:
+    """Takes a lost card back at once and makes another with a new number, where one is due.
+
+    Said twice, it is one loss: the second time there is nothing more to make.
+    """
+    ids = await _ids(session, caller, settings, now)
+    ended = await session.execute(
+        update(PrintedCard)
+        .where(
+            col(PrintedCard.id) == card_id,
+            col(PrintedCard.person_id).in_(ids),
+            col(PrintedCard.lost_at).is_(None),
+        )
+        .values(lost_at=now, ended_at=now)
+        .returning(PrintedCard)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    card = ended.scalar_one_or_none()
+    if card is None:
+        known = await session.get(PrintedCard, card_id)
+        if known is None or known.person_id not in ids:
+            raise NotFound
+        return known, None
+    await revoke(session, [card.credential_id], Revocation.LOST, now=now)
+    note(session, caller, "printed-card.lost", ("printed-card", card.id), now=now)
+    log.info("printed_card.lost", card=str(card.id))
+    if card.replaced_by is not None:
+        return card, None
+    person_id = (await people.roots(session, [card.person_id]))[card.person_id]
+    try:
+        replacement = await _print(session, vault, caller, person_id, settings=settings, now=now)
+    except (NothingHeld, NameMissing):
+        return card, None
+    card.replaced_by = replacement.card.id
+    session.add(card)
+    await session.flush()
+    return card, replacement
+
+
+async def _print(
+    session: AsyncSession, vault: Vault, caller: Caller, person_id: UUID, *, settings: Settings, now: datetime
+) -> Printed:
+    identity = await people.identity_of(session, vault, person_id)
+    name = spelt(identity)
+    issued = await issue_printed(session, vault, settings, person_id=person_id, name=name, now=now)
+    before = await _end_earlier(session, person_id, now)
+    card = PrintedCard(
+        person_id=person_id,
+        credential_id=issued.credential_id,
+        number=card_number(draw_digits()),
+        sealed=b"",
+        printed_at=now,
+        expires_at=issued.expires_at,
+    )
+    text = printed_text(settings.code_host, issued.signed)
+    said = [text, identity.given_name if identity else "", identity.family_name if identity else ""]
+    key = (await people.keys_of(session, vault, [person_id], make=True)).get(person_id)
+    if key is None:
+        raise NameMissing
+    card.sealed = seal(key, json.dumps(said, ensure_ascii=False).encode(), _aad(card.id))
+    session.add(card)
+    await session.flush()
+    for earlier in before:
+        earlier.replaced_by = card.id
+        session.add(earlier)
+    await session.flush()
+    note(session, caller, "printed-card.made", ("printed-card", card.id), now=now)
+    log.info("printed_card.made", card=str(card.id))
+    return Printed(card, text)
+
+
+async def _end_earlier(session: AsyncSession, person_id: UUID, now: datetime) -> Sequence[PrintedCard]:
+    ids = list(await people.aliases(session, [person_id]))
+    ended = await session.execute(
+        update(PrintedCard)
+        .where(col(PrintedCard.person_id).in_(ids), col(PrintedCard.ended_at).is_(None))
+        .values(ended_at=now)
+        .returning(PrintedCard)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    cards = ended.scalars().all()
+    await revoke(session, [card.credential_id for card in cards], Revocation.REPLACED, now=now)
+    return cards
+
+
+async def _ids(session: AsyncSession, caller: Caller, settings: Settings, now: datetime) -> list[UUID]:
+    subject = await people.subject_of(session, caller, day_of(now, settings.zone))
+    return list(await people.aliases(session, [subject]))
+
+
+def _aad(card_id: UUID) -> bytes:
+    return b"printed-card:" + card_id.bytes
