@@ -1,47 +1,26 @@
 """The demo city: made-up people in plausible households, and what each department would know of them.
 
 Deterministic: the same seed and day give the same city. Everything in it is invented but the city's streets, the
-programmes and the kinds of places; what departments know is told in the very deliveries that real registers send.
+programmes and the kinds of places.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
+from enum import StrEnum
+from typing import NamedTuple
 
 from app.demo import names
 
 PERSONS = 2000
 SEED = 20260921
 
-Row = dict[str, Any]
-
-
-@dataclass(slots=True)
-class Resident:
-    """One made-up person, and what is true of them."""
-
-    number: int
-    given: str
-    family: str
-    born: date
-    born_known: str = "day"
-    """How much of the birth date the register knows: day, month or year."""
-    facts: list[tuple[str, str, Any, date, date | None]] = field(default_factory=list)
-    """(register, fact, value, from, until)"""
-
-    def age(self, on: date) -> int:
-        return on.year - self.born.year - ((on.month, on.day) < (self.born.month, self.born.day))
-
-    def number_at(self, register: str) -> str:
-        """The number under which a register knows this person; no two registers share numbers."""
-        return f"{_PREFIX[register]}-{self.number * 7919 % 999983:06d}"
-
+Value = bool | int | str
 
 _PREFIX = {
     "melderegister": "MR",
-    "jobcenter": "BG",
+    "jobcenter": "JC",
     "sozialamt": "SO",
     "wohngeldstelle": "WG",
     "familienkasse": "FK",
@@ -52,182 +31,309 @@ _PREFIX = {
     "schulverwaltungsamt": "SV",
 }
 REGISTERS = tuple(_PREFIX)
+"""Every department of the city, the one that says who people are first."""
+
+
+class Period(NamedTuple):
+    """The first day and the last; None is open."""
+
+    since: date
+    until: date | None = None
+
+
+class Stated(NamedTuple):
+    """What one department says of one person."""
+
+    register: str
+    fact: str
+    value: Value
+    period: Period
+
+
+class Known(StrEnum):
+    """How much of a birth date the register knows."""
+
+    DAY = "day"
+    MONTH = "month"
+    YEAR = "year"
+
+
+@dataclass(slots=True)
+class Resident:
+    """One made-up person, and what is true of them."""
+
+    number: int
+    given: str
+    family: str
+    born: date
+    known: Known = Known.DAY
+    facts: list[Stated] = field(default_factory=list)
+
+    def age(self, on: date) -> int:
+        return on.year - self.born.year - ((on.month, on.day) < (self.born.month, self.born.day))
+
+    @property
+    def birth_date(self) -> str:
+        """As the register writes it: `1990-05-00` where the day is not known."""
+        match self.known:
+            case Known.DAY:
+                return self.born.isoformat()
+            case Known.MONTH:
+                return f"{self.born:%Y-%m}-00"
+            case Known.YEAR:
+                return f"{self.born:%Y}-00-00"
+
+    def number_at(self, register: str) -> str:
+        """The number under which a register knows this person; no two registers share numbers."""
+        return f"{_PREFIX[register]}-{self.number * 7919 % 999983:06d}"
+
+
+@dataclass(slots=True)
+class Grouping:
+    """Persons whom a department counts as one household."""
+
+    register: str
+    kind: str
+    number: str
+    members: list[Resident]
+    period: Period
 
 
 @dataclass(slots=True)
 class Home:
-    """People who live together, and the benefit groupings among them."""
+    """People who live together."""
 
     number: int
+    kind: str
     street: str
     postcode: str
     members: list[Resident]
-    groups: list[tuple[str, str, list[Resident], date, date | None]] = field(default_factory=list)
-    """(register, kind of household, members, from, until)"""
+    groupings: list[Grouping] = field(default_factory=list)
+
+    def children(self, on: date) -> list[Resident]:
+        return [member for member in self.members if member.age(on) < 18]
 
 
 class City:
-    """Everybody, and the deliveries that tell of them."""
+    """Everybody."""
 
     def __init__(self, today: date, *, persons: int = PERSONS, seed: int = SEED) -> None:
         self.today = today
-        self._random = random.Random(seed)  # noqa: S311  (a made-up city, the same each time)
-        self._count = 0
         self.homes: list[Home] = []
+        self._random = random.Random(seed)  # noqa: S311  (a made-up city, the same each time)
+        self._count = self._last_number = 0
+        # Three homes of which the demo's accounts speak; they stand in every city, however small.
+        self.family = self._home("lone_parent", ages=(34, 12, 8), benefit="sgb2")
+        self.pensioner = self._home("old_single", ages=(74,), benefit="sgb12_gsi")
+        self.couple = self._home("couple_children", ages=(39, 37, 10, 4), benefit="kiz")
         while self._count < persons:
-            self.homes.append(self._home(persons - self._count))
+            self._home(self._random.choices(*_KINDS)[0], room=persons - self._count)
 
     @property
     def residents(self) -> Iterator[Resident]:
         for home in self.homes:
             yield from home.members
 
+    def known_to(self, register: str) -> Iterator[Resident]:
+        """The people whom a register has on file, in the order of the city."""
+        for home in self.homes:
+            grouped = [
+                id(member)
+                for group in home.groupings
+                if group.register == register
+                for member in group.members
+            ]
+            for member in home.members:
+                if id(member) in grouped or any(fact.register == register for fact in member.facts):
+                    yield member
+
     # ---- who lives together ----
 
-    def _home(self, room: int) -> Home:
-        kind = self._random.choices(
-            ("single", "couple", "couple_children", "lone_parent", "old_single", "old_couple", "students"),
-            (26, 14, 24, 12, 12, 7, 5),
-        )[0]
-        whole = self._random.random() < 0.09
-        family = self._random.choice(names.FAMILY)
-        alien = self._random.choice(names.WHOLE)
-
-        def one(low: int, high: int, *, own_family: bool = False) -> Resident:
-            return self._resident(low, high, self._random.choice(names.FAMILY) if own_family else family)
-
-        def some_children() -> list[Resident]:
-            return [one(0, 19) for _ in range(self._random.choices((1, 2, 3, 4, 5), (42, 36, 14, 6, 2))[0])]
-
-        match kind:
-            case "single":
-                members = [one(19, 64)]
-            case "couple":
-                members = [one(22, 64), one(22, 64, own_family=self._random.random() < 0.3)]
-            case "couple_children":
-                members = [one(24, 52), one(24, 54, own_family=self._random.random() < 0.2), *some_children()]
-            case "lone_parent":
-                members = [one(21, 50), *some_children()]
-            case "old_single":
-                members = [one(66, 94)]
-            case "old_couple":
-                members = [one(65, 90), one(65, 92)]
-            case _:
-                members = [one(18, 29, own_family=True) for _ in range(self._random.randint(2, 4))]
-        members = members[:room]
+    def _home(
+        self, kind: str, *, ages: Sequence[int] = (), benefit: str | None = None, room: int = 10
+    ) -> Home:
+        years = list(ages or self._ages(kind))[:room]
+        other = self._random.random() < 0.07 and not ages
+        shared = self._random.choice(names.OTHER_SCRIPTS) if other else None
+        family = self._random.choice(names.FAMILIES)
+        members = []
+        for place, age in enumerate(years):
+            # Flatmates have names of their own, and some couples too.
+            own = kind == "students" or (place == 1 and age > 20 and self._random.random() < 0.25)
+            members.append(
+                self._resident(age, shared, self._random.choice(names.FAMILIES) if own else family)
+            )
         self._count += len(members)
-        if whole:
-            members[0].given, members[0].family = alien
-        number = len(self.homes) + 1
         street, postcode = self._random.choice(names.STREETS)
-        home = Home(number, f"{street} {self._random.randint(1, 180)}", postcode, members)
+        home = Home(len(self.homes) + 1, kind, f"{street} {self._random.randint(1, 180)}", postcode, members)
+        self.homes.append(home)
         self._residence(home)
-        self._benefits(home, kind)
+        self._benefits(home, benefit)
         for member in members:
-            self._school(member)
+            self._education(member)
         return home
 
-    def _resident(self, low: int, high: int, family: str) -> Resident:
-        years = self._random.randint(low, high)
-        born = self.today - timedelta(days=years * 365 + years // 4 + self._random.randint(0, 364))
-        given = self._random.choice(names.GIVEN_FEMALE if self._random.random() < 0.51 else names.GIVEN_MALE)
-        self._next = getattr(self, "_next", 0) + 1
-        known = "day" if self._random.random() > 0.004 else self._random.choice(("month", "year"))
-        return Resident(self._next, given, family, born, known)
+    def _ages(self, kind: str) -> list[int]:
+        draw = self._random.randint
+        match kind:
+            case "single":
+                return [draw(19, 64)]
+            case "couple":
+                first = draw(22, 64)
+                return [first, min(64, max(20, first + draw(-6, 6)))]
+            case "lone_parent" | "couple_children":
+                youngest = draw(0, 15)
+                children = [youngest]
+                for _ in range(self._random.choices((0, 1, 2, 3, 4), (42, 36, 14, 6, 2))[0]):
+                    children.append(min(20, children[-1] + draw(1, 4)))
+                parent = draw(max(19, children[-1] + 18), children[-1] + 38)
+                parents = [parent] if kind == "lone_parent" else [parent, max(19, parent + draw(-5, 5))]
+                return [*parents, *reversed(children)]
+            case "old_single":
+                return [draw(66, 94)]
+            case "old_couple":
+                first = draw(65, 88)
+                return [first, max(63, first + draw(-6, 4))]
+            case _:
+                return [draw(18, 29) for _ in range(draw(2, 4))]
+
+    def _resident(self, years: int, shared: names.Family | None, family: str, taken: set[str]) -> Resident:
+        born = _years_before(self.today, years) - timedelta(days=self._random.randint(0, 364))
+        female = self._random.random() < 0.51
+        known_names: tuple[str, ...] = names.FEMALE if female else names.MALE
+        if shared is not None:
+            known_names, family = shared.female if female else shared.male, shared.name
+        given = self._random.choice([name for name in known_names if name not in taken] or known_names)
+        known = Known.DAY
+        if shared is not None and self._random.random() < 0.08:
+            known = self._random.choice((Known.MONTH, Known.YEAR))
+        self._last_number += 1
+        return Resident(self._last_number, given, family, born, known)
 
     # ---- what departments know ----
 
     def _residence(self, home: Home) -> None:
-        since = self.today - timedelta(days=self._random.randint(60, 9000))
-        home.groups.append(("melderegister", "registered_household", home.members, since, None))
+        moved_in = self.today - timedelta(days=self._random.randint(60, 9000))
+        register = "melderegister"
+        home.groupings.append(
+            Grouping(
+                register,
+                "registered_household",
+                f"HH-{home.number:06d}",
+                home.members,
+                Period(max(moved_in, *(member.born for member in home.members))),
+            )
+        )
         for member in home.members:
-            main = self._random.random() > 0.02
-            member.facts.append(("melderegister", "main_residence", main, max(since, member.born), None))
+            here = Period(max(moved_in, member.born))
+            main = home.number <= 3 or self._random.random() > 0.02
+            member.facts.append(Stated(register, "main_residence", main, here))
+            if home.number > 3 and self._random.random() < 0.004:
+                member.facts.append(Stated(register, "address_blocked", True, here))
 
-    def _period(self) -> tuple[date, date]:
-        """An approval of a year or half a year, begun on a first of the month, that runs today."""
-        start = (self.today.replace(day=1) - timedelta(days=31 * self._random.randint(0, 5))).replace(day=1)
-        months = self._random.choice((6, 12, 12))
-        months = max(months, 7)
-        year, month = divmod(start.month - 1 + months, 12)
-        return start, date(start.year + year, month + 1, 1) - timedelta(days=1)
+    def _approval(self) -> Period:
+        """An approval of half a year or a year, begun on the first of a month, that still runs for a while."""
+        start = _months_after(self.today.replace(day=1), -self._random.randint(0, 5))
+        months = self._random.choice((9, 12, 12, 12))
+        return Period(start, _months_after(start, months) - timedelta(days=1))
 
-    def _benefits(self, home: Home, kind: str) -> None:
-        children = [member for member in home.members if member.age(self.today) < 18]
+    def _benefits(self, home: Home, benefit: str | None) -> None:
+        children = home.children(self.today)
         for child in children:
-            child.facts.append(("familienkasse", "kindergeld", True, child.born.replace(day=1), None))
-        start, end = self._period()
-        chance = self._random.random()
-        if kind == "students":
-            for member in home.members:
-                if self._random.random() < 0.35:
-                    member.facts.append(("bafoeg_amt", "bafoeg", True, start, end))
-        elif kind.startswith("old"):
-            if chance < 0.11:
-                for member in home.members:
-                    member.facts.append(("sozialamt", "sgb12_gsi", True, start, end))
-            elif chance < 0.22:
-                home.groups.append(("wohngeldstelle", "wohngeld_household", home.members, start, end))
-                for member in home.members:
-                    member.facts.append(("wohngeldstelle", "wog", True, start, end))
-        elif chance < (0.34 if kind == "lone_parent" else 0.14):
-            home.groups.append(("jobcenter", "bedarfsgemeinschaft", home.members, start, end))
-            for member in home.members:
-                member.facts.append(("jobcenter", "sgb2", True, start, end))
-        elif chance < 0.40 and children:
-            home.groups.append(("wohngeldstelle", "wohngeld_household", home.members, start, end))
-            for member in home.members:
-                member.facts.append(("wohngeldstelle", "wog", True, start, end))
-            if self._random.random() < 0.5:
-                for child in children:
-                    child.facts.append(("familienkasse", "kiz", True, start, end))
-        elif chance < 0.42:
-            for member in home.members:
-                member.facts.append(("sozialamt", "asylblg_3", True, start, end))
-        elif chance < 0.43:
-            home.members[0].facts.append(("sozialamt", "sgb12_hlu", True, start, end))
+            since = child.born.replace(day=1)
+            child.facts.append(Stated("familienkasse", "kindergeld", True, Period(since)))
+        period = self._approval()
+        for register, fact, kind, members in self._claims(home, benefit or self._benefit(home)):
+            if kind is not None:
+                number = f"{_PREFIX[register]}H-{home.number * 6131 % 99991:05d}"
+                since = max(period.since, *(member.born for member in members))
+                group = Grouping(register, kind, number, members, Period(since, period.until))
+                home.groupings.append(group)
+            for member in members:
+                since = max(period.since, member.born)
+                member.facts.append(Stated(register, fact, True, Period(since, period.until)))
 
-    def _school(self, member: Resident) -> None:
-        age = member.age(self.today)
+    def _benefit(self, home: Home) -> str:
+        """Which benefit this home lives on, if any: as often as in a city of the Ruhr, roughly."""
+        match home.kind:
+            case "students":
+                chances = {"bafoeg": 35}
+            case "old_single" | "old_couple":
+                chances = {"sgb12_gsi": 11, "wog": 11}
+            case "lone_parent":
+                chances = {"sgb2": 34, "kiz": 5, "wog": 5, "asylblg_3": 2, "sgb12_hlu": 1, "elternbeitrag": 4}
+            case "couple_children":
+                chances = {"sgb2": 13, "kiz": 9, "wog": 9, "asylblg_3": 2, "elternbeitrag": 5}
+            case _:
+                chances = {"sgb2": 12, "wog": 3, "asylblg_2": 1, "asylblg_3": 1, "sgb12_hlu": 2, "sgb14": 1}
+        nothing = 100 - sum(chances.values())
+        return self._random.choices([*chances, ""], [*chances.values(), nothing])[0]
+
+    def _claims(self, home: Home, benefit: str) -> Iterator[tuple[str, str, str | None, list[Resident]]]:
+        """Department, fact, kind of household (None: it keeps none) and persons of a benefit."""
+        everybody, children = home.members, home.children(self.today)
+        match benefit:
+            case "sgb2":
+                yield "jobcenter", "sgb2", "bedarfsgemeinschaft", everybody
+            case "wog":
+                yield "wohngeldstelle", "wog", "wohngeld_household", everybody
+            case "kiz":
+                yield "wohngeldstelle", "wog", "wohngeld_household", everybody
+                yield "familienkasse", "kiz", None, children
+            case "sgb12_gsi" | "sgb12_hlu" | "asylblg_2" | "asylblg_3":
+                yield "sozialamt", benefit, None, everybody
+            case "bafoeg":
+                yield "bafoeg_amt", "bafoeg", None, everybody[:1]
+            case "sgb14":
+                yield "versorgungsamt", "sgb14", None, everybody[:1]
+            case "elternbeitrag":
+                small = [child for child in children if child.age(self.today) < 6]
+                if small:
+                    yield "jugendamt", "elternbeitrag_befreit", None, small
+
+    def _education(self, member: Resident) -> None:
+        age, facts = member.age(self.today), member.facts
         year = self.today.year if self.today.month >= 8 else self.today.year - 1
-        start, end = date(year, 8, 1), date(year + 1, 7, 31)
-        facts = member.facts
+        period = Period(date(year, 8, 1), date(year + 1, 7, 31))
         if 1 <= age <= 5 and self._random.random() < 0.8:
-            facts.append(("jugendamt", "childcare_enrolment", True, start, end))
-            facts.append(("jugendamt", "takes_communal_lunch", self._random.random() < 0.85, start, end))
+            since = Period(max(period.since, member.born), period.until)
+            facts.append(Stated("jugendamt", "childcare_enrolment", True, since))
+            facts.append(Stated("jugendamt", "takes_communal_lunch", self._random.random() < 0.85, since))
         elif 6 <= age <= 18:
-            if age <= 9:
-                stage = "primary"
-            elif age <= 15:
-                stage = "sek1"
-            else:
-                stage = self._random.choice(("sek2", "sek2", "bk_full", "bk_part"))
-            facts.append(("school", "school_stage", stage, start, end))
-            facts.append(("school", "school_full_time", stage != "bk_part", start, end))
-            facts.append(("school", "training_pay", stage == "bk_part", start, end))
-            facts.append(("school", "takes_communal_lunch", self._random.random() < 0.6, start, end))
-            facts.append(
-                ("schulverwaltungsamt", "school_route_m", self._random.choice((700, 1400, 2001, 2600, 3500, 3501, 4200, 5600)), start, end)
-            )  # fmt: skip
-            facts.append(("schulverwaltungsamt", "dangerous_route", self._random.random() < 0.03, start, end))
-            facts.append(("schulverwaltungsamt", "nearest_school", self._random.random() < 0.85, start, end))
-            facts.append(("schulverwaltungsamt", "school_authority_participates", True, start, end))
+            self._school(member, age, period)
 
-    # ---- how registers tell it ----
+    def _school(self, member: Resident, age: int, period: Period) -> None:
+        if age <= 9:
+            stage = "primary"
+        elif age <= 15:
+            stage = "sek1"
+        else:
+            stage = self._random.choice(("sek2", "sek2", "bk_full", "bk_part"))
+        route = self._random.choice((700, 1400, 2001, 2600, 3500, 3501, 4200, 5600))
+        for register, fact, value in (
+            ("school", "school_stage", stage),
+            ("school", "school_full_time", stage != "bk_part"),
+            ("school", "training_pay", stage == "bk_part"),
+            ("school", "takes_communal_lunch", self._random.random() < 0.6),
+            ("schulverwaltungsamt", "school_route_m", route),
+            ("schulverwaltungsamt", "dangerous_route", self._random.random() < 0.03),
+            ("schulverwaltungsamt", "nearest_school", self._random.random() < 0.85),
+            ("schulverwaltungsamt", "school_authority_participates", True),
+        ):
+            member.facts.append(Stated(register, fact, value, period))
 
-    def knows(self, register: str) -> list[Resident]:
-        """The people whom a register has on file."""
-        if register == "melderegister":
-            return list(self.residents)
-        grouped = {
-            member.number
-            for home in self.homes
-            for supplier, _, members, _, _ in home.groups
-            if supplier == register
-            for member in members
-        }
-        return [
-            resident
-            for resident in self.residents
-            if resident.number in grouped or any(fact[0] == register for fact in resident.facts)
-        ]
+
+_KINDS = (
+    ("single", "couple", "couple_children", "lone_parent", "old_single", "old_couple", "students"),
+    (26, 14, 24, 12, 12, 7, 5),
+)
+"""Kinds of homes, and how many of a hundred there are of each."""
+
+
+def _years_before(day: date, years: int) -> date:
+    return day.replace(year=day.year - years, day=min(day.day, 28))
+
+
+def _months_after(first: date, months: int) -> date:
+    year, month = divmod(first.month - 1 + months, 12)
+    return date(first.year + year, month + 1, 1)

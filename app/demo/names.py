@@ -1,18 +1,29 @@
 """Names for people who do not exist, in the scripts and spellings that a city hall meets."""
 
-GIVEN_FEMALE = (
+from typing import NamedTuple
+
+
+class Family(NamedTuple):
+    """A family name, and given names that go with it in the same script."""
+
+    name: str
+    female: tuple[str, ...]
+    male: tuple[str, ...]
+
+
+FEMALE = (
     "Aylin", "Agnieszka", "Amira", "Anna", "Beata", "Chiara", "Clara", "Đặng Thu", "Elif", "Emilia", "Ewa", "Fatima",
     "Hanna", "Ida", "Ilse", "Ingrid", "Irina", "Jana", "Jolanta", "Karin", "Leonie", "Lena", "Leyla", "Mariam", "Marta",
     "Mia", "Monika", "Nadia", "Nele", "Nour", "Oksana", "Olga", "Petra", "Renate", "Rosa", "Samira", "Sofía", "Sabine",
     "Şükran", "Svitlana", "Tuğba", "Ursula", "Yasmin", "Zoë", "Željka", "Zeynep",
 )  # fmt: skip
-GIVEN_MALE = (
+MALE = (
     "Adam", "Ahmet", "Ali", "Andrzej", "Ben", "Bernd", "Can", "Çağlar", "Daniel", "Dimitrios", "Emre", "Erik", "Ferhat",
     "Finn", "François", "Georg", "Günter", "Heinz", "Ibrahim", "Ivan", "Jakub", "Jan", "Jürgen", "Karim", "Klaus",
     "Leon", "Luca", "Łukasz", "Mehmet", "Milan", "Noah", "Oleksandr", "Omar", "Paul", "Piotr", "Rainer", "Rüdiger",
     "Samuel", "Søren", "Tobias", "Tomasz", "Uwe", "Víctor", "Werner", "Yusuf", "Zoran",
 )  # fmt: skip
-FAMILY = (
+FAMILIES = (
     "Aksoy", "Bąk", "Becker", "Bozkurt", "Brandt", "Çelik", "Dąbrowski", "Demir", "Đorđević", "El-Amrani", "Fischer",
     "Friedrich", "Gómez", "Groß", "Hartmann", "Hoffmann", "Ilić", "Jansen", "Kaya", "Kowalczyk", "Köhler", "Krause",
     "Krüger", "Lange", "Lindström", "Łapiński", "Marić", "Meier", "Müller", "Naumann", "Nguyễn", "Nowak", "Öztürk",
@@ -20,13 +31,20 @@ FAMILY = (
     "Sommer", "Strauß", "Tran", "Übelacker", "van der Heide", "Vogel", "Weiß", "Winkler", "Wójcik", "Yıldırım",
     "Zając", "Zimmermann",
 )  # fmt: skip
-WHOLE = (
-    ("Олена", "Шевченко"), ("Андрій", "Коваленко"), ("Наталья", "Соколова"), ("Дмитрий", "Орлов"),
-    ("محمد", "الأحمد"), ("ليلى", "حداد"), ("یوسف", "کریمی"), ("مریم", "احمدی"),
-    ("Ελένη", "Γεωργίου"), ("Νίκος", "Δημητρίου"), ("明", "王"), ("ትዕግስት", "በቀለ"),
-    ("ნინო", "ბერიძე"), ("Անի", "Պետրոսյան"), ("रीता", "शर्मा"), ("דוד", "לוי"),
-)  # fmt: skip
-"""Given and family name together, where one script holds both."""
+OTHER_SCRIPTS = (
+    Family("Шевченко", ("Олена", "Дарина", "Оксана"), ("Андрій", "Тарас", "Максим")),
+    Family("Коваленко", ("Ірина", "Софія", "Марія"), ("Дмитро", "Іван", "Олег")),
+    Family("الأحمد", ("ليلى", "فاطمة", "نور"), ("محمد", "يوسف", "عمر")),
+    Family("حداد", ("مريم", "سارة", "هدى"), ("خالد", "سامي", "كريم")),
+    Family("کریمی", ("مریم", "زهرا", "پری"), ("یوسف", "علی", "رضا")),
+    Family("Γεωργίου", ("Ελένη", "Μαρία", "Άννα"), ("Νίκος", "Γιώργος", "Πέτρος")),
+    Family("王", ("芳", "丽", "静"), ("明", "伟", "强")),
+    Family("በቀለ", ("ትዕግስት", "ሰላም", "ሕይወት"), ("ዳዊት", "አበበ", "ዮናስ")),
+    Family("ბერიძე", ("ნინო", "მარიამი", "ანა"), ("გიორგი", "ლუკა", "დავითი")),
+    Family("Պետրոսյան", ("Անի", "Մարիամ", "Նարե"), ("Արամ", "Տիգրան", "Դավիթ")),
+    Family("शर्मा", ("रीता", "अनिता", "मीरा"), ("राज", "अमित", "अजय")),
+    Family("לוי", ("נועה", "מרים", "יעל"), ("דוד", "יוסף", "אורי")),
+)
 
 STREETS = (
     ("Münsterstraße", "44145"), ("Mallinckrodtstraße", "44147"), ("Kaiserstraße", "44135"), ("Ruhrallee", "44137"),
