@@ -11,8 +11,6 @@ from datetime import date
 from functools import partial
 from typing import TypeVar
 
-from core.errors import Unprocessable
-
 from . import tree as t
 from .tree import Mismatch, Node, Tree, Vocabulary
 
@@ -20,14 +18,11 @@ MAX_LENGTH = 20_000
 MAX_NESTING = 40
 
 
-class RuleError(Unprocessable):
+class RuleError(ValueError):
     """A rule text that cannot be read, with the place and what to write instead."""
 
-    slug = "rule-not-readable"
-    title = "The rule cannot be read"
-
     def __init__(self, message: str, line: int, column: int) -> None:
-        super().__init__(f"line {line}, column {column}: {message}", line=line, column=column)
+        super().__init__(f"line {line}, column {column}: {message}")
         self.message, self.line, self.column = message, line, column
 
 
