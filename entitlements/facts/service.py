@@ -29,7 +29,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
+from core.errors import Unprocessable
+from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, REGISTERS
 from entitlements.facts.history import plain
 from entitlements.facts.models import CURRENT, UNTIL, Fact, column_type
 from entitlements.facts.rules import OPEN, Held, Holding, complete, held_on, next_turn
@@ -37,10 +38,26 @@ from entitlements.language import Kind, Stated, Subject, Value
 from entitlements.people.bulk import chunks, table_of
 from entitlements.people.models import Membership, Person
 from entitlements.people.service import aliases
+from entitlements.registers.rules import Remit
 from entitlements.registers.service import Vouching, vouching
 
 ALWAYS = date(1970, 1, 1)
 """Stands for "since ever" where a fact is always known and no register has said since when."""
+
+
+class KindUnknown(Unprocessable):
+    """The catalogue does not know that kind of register, of fact or of household."""
+
+    slug, title = "kind-unknown", "The catalogue does not know that kind"
+
+
+def check_remit(kind: str, remit: Remit) -> None:
+    """KindUnknown if the catalogue does not know the kind of register, or something that it is to state."""
+    unknown = remit.unknown(CATALOGUE, HOUSEHOLDS)
+    if kind not in REGISTERS:
+        unknown.append(kind)
+    if unknown:
+        raise KindUnknown(f"unknown: {', '.join(unknown)}")
 
 
 # ---- what silence means ----

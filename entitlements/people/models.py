@@ -128,17 +128,6 @@ class ActivationCode(SQLModel, table=True):
     used_at: datetime | None = Field(default=None, sa_type=Moment)
 
 
-class ActivationAttempts(SQLModel, table=True):
-    """How many wrong codes a login has entered since a moment."""
-
-    __tablename__ = "activation_attempts"
-    __table_args__ = (impersonal("counts wrong codes per login, and names no person"),)
-
-    principal_id: UUID = Field(foreign_key="principals.id", primary_key=True)
-    since: datetime = Field(sa_type=Moment)
-    wrong: int = Field(default=0)
-
-
 class Guardianship(SQLModel, table=True):
     """Who may act for whom, from a day and until a day; both days count."""
 

@@ -3,14 +3,12 @@
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 
 CODE_SIGNS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """Thirty-two signs that nobody confuses on paper."""
 CODE_LENGTH = 12
 CODE_DAYS = timedelta(days=30)
-WRONG_CODES = 5
-WRONG_WINDOW = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +73,3 @@ def code_as_read(written: str) -> str | None:
 def code_as_printed(signs: str) -> str:
     """The code in groups of four."""
     return "-".join(signs[at : at + 4] for at in range(0, len(signs), 4))
-
-
-def may_try(wrong: int, since: datetime, now: datetime) -> bool:
-    """Whether another code may be tried after so many wrong ones."""
-    return wrong < WRONG_CODES or now - since >= WRONG_WINDOW
-
-
-def is_guardian(since: date, until: date, on: date) -> bool:
-    """Whether a guardianship speaks of this day."""
-    return since <= on <= until

@@ -6,11 +6,11 @@ import json
 import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -20,7 +20,6 @@ from core.errors import Conflict, NotFound, Unprocessable
 from core.vault import Label, Vault, new_key, open_sealed, seal, unwrap_key, wrap_key
 from entitlements.people.bulk import chunks, insert_for, insert_rows, table_of
 from entitlements.people.models import (
-    ActivationAttempts,
     ActivationCode,
     Guardianship,
     Identification,
@@ -36,12 +35,10 @@ from entitlements.people.rules import (
     CODE_DAYS,
     CODE_LENGTH,
     CODE_SIGNS,
-    WRONG_WINDOW,
     PersonIdentity,
     code_as_printed,
     code_as_read,
     matches,
-    may_try,
     name_words,
 )
 
@@ -68,6 +65,12 @@ class NotTwoPersons(Unprocessable):
     """Both are the same person."""
 
     slug, title = "not-two-persons", "Both ids mean the same person"
+
+
+class CodeRefused(Unprocessable):
+    """The code is wrong, used, or too old; which of these is nobody's business."""
+
+    slug, title = "code-refused", "This code cannot be used"
 
 
 # ---- persons ----
@@ -451,49 +454,30 @@ def _code_hash(vault: Vault, code: str) -> bytes:
     return hmac.digest(vault.secret(Label.ONE_TIME_CODES), b"activation:" + code.encode(), hashlib.sha256)
 
 
-async def wait_after_wrong_codes(session: AsyncSession, caller: Caller, now: datetime) -> timedelta | None:
-    """How long this login must wait before it may try another code; None if it may try now."""
-    row = await session.get(ActivationAttempts, caller.principal_id)
-    if row is None or may_try(row.wrong, row.since, now):
-        return None
-    return row.since + WRONG_WINDOW - now
+async def activate(session: AsyncSession, vault: Vault, caller: Caller, written: str, now: datetime) -> UUID:
+    """Links the caller to the person for whom the code was made, and uses it up. CodeRefused if it does not fit.
 
-
-async def activate(
-    session: AsyncSession, vault: Vault, caller: Caller, written: str, now: datetime
-) -> UUID | None:
-    """Links the caller to the person for whom the code was made, and uses it up; None for a code that does not fit."""
+    How often somebody may try is the door's business (see `routes.activate`).
+    """
     code = code_as_read(written)
-    if code is not None and caller.kind is PrincipalKind.LOGIN:
-        used = await session.execute(
-            update(ActivationCode)
-            .where(
-                col(ActivationCode.code_hash) == _code_hash(vault, code),
-                col(ActivationCode.used_at).is_(None),
-                col(ActivationCode.expires_at) > now,
-            )
-            .values(used_at=now)
-            .returning(col(ActivationCode.person_id))
+    if code is None or caller.kind is not PrincipalKind.LOGIN:
+        raise CodeRefused
+    used = await session.execute(
+        update(ActivationCode)
+        .where(
+            col(ActivationCode.code_hash) == _code_hash(vault, code),
+            col(ActivationCode.used_at).is_(None),
+            col(ActivationCode.expires_at) > now,
         )
-        person_id = used.scalar_one_or_none()
-        if person_id is not None:
-            await link_login(
-                session, caller.principal_id, person_id, by=LinkedBy.CODE, caller=caller, now=now
-            )
-            return await person_of(session, caller)
-    over = col(ActivationAttempts.since) <= now - WRONG_WINDOW
-    await session.execute(
-        insert_for(session, ActivationAttempts)
-        .values(principal_id=caller.principal_id, since=now, wrong=1)
-        .on_conflict_do_update(
-            index_elements=["principal_id"],
-            set_={
-                "wrong": case((over, 1), else_=col(ActivationAttempts.wrong) + 1),
-                "since": case((over, now), else_=col(ActivationAttempts.since)),
-            },
-        )
+        .values(used_at=now)
+        .returning(col(ActivationCode.person_id))
+        .execution_options(synchronize_session=False)
     )
-    return None
+    person_id = used.scalar_one_or_none()
+    if person_id is None:
+        raise CodeRefused
+    await link_login(session, caller.principal_id, person_id, by=LinkedBy.CODE, caller=caller, now=now)
+    return await person_of(session, caller)
 
 
 # ---- guardians ----

@@ -5,21 +5,22 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from core.access.models import Principal, PrincipalKey
+from core.access.models import Principal
 from core.access.rules import Caller, PrincipalKind, Role
+from core.access.service import enrol
 from core.audit.service import note
 from core.database import new_id
-from core.errors import Conflict, NotAllowed, NotFound
+from core.errors import Conflict, NotAllowed, NotFound, Unprocessable
 from core.vault import Vault, open_sealed, seal
 from entitlements.people.bulk import chunks, insert_for, insert_rows, table_of
-from entitlements.people.service import keys_of, roots
+from entitlements.people.rules import PersonIdentity
+from entitlements.people.service import identity_of, keys_of, roots, search_by_name
 from entitlements.registers.models import Completion, Link, LinkMade, Register, Review, ReviewState
 from entitlements.registers.rules import Remit
 
@@ -42,33 +43,40 @@ async def make_register(
     session: AsyncSession,
     caller: Caller | None,
     *,
+    principal_id: UUID,
     kind: str,
     name: str,
     remit: Remit,
-    client_id: str,
-    jwk: Mapping[str, Any] | None,
-    thumbprint: str | None,
     now: datetime,
 ) -> Register:
-    """A register and the principal as which it signs in; with its public key where it is known already."""
-    principal = Principal(
-        kind=PrincipalKind.REGISTER,
-        label=name,
-        client_id=client_id,
-        roles=[Role.INTEGRATION_CLIENT.value],
-        created_at=now,
-    )
-    session.add(principal)
-    await session.flush()
-    if jwk is not None and thumbprint is not None:
-        session.add(
-            PrincipalKey(principal_id=principal.id, thumbprint=thumbprint, jwk=dict(jwk), added_at=now)
-        )
+    """From now on this machine client speaks as a department's register."""
+    principal = await session.get(Principal, principal_id)
+    if principal is None or principal.kind is not PrincipalKind.REGISTER:
+        raise NotFound
     register = Register(principal_id=principal.id, kind=kind, name=name, remit=remit.kept(), created_at=now)
     session.add(register)
     note(session, caller, "register.made", ("register", register.id), now=now, kind=kind)
     await session.flush()
     return register
+
+
+async def enrol_register(
+    session: AsyncSession,
+    caller: Caller | None,
+    *,
+    public_jwk: object,
+    kind: str,
+    name: str,
+    remit: Remit,
+    now: datetime,
+) -> Register:
+    """A register and, at the same time, the machine client as which it signs in."""
+    machine = await enrol(
+        session, PrincipalKind.REGISTER, name, now, roles=[Role.INTEGRATION_CLIENT], public_jwk=public_jwk
+    )
+    return await make_register(
+        session, caller, principal_id=machine.id, kind=kind, name=name, remit=remit, now=now
+    )
 
 
 async def registers(session: AsyncSession) -> list[Register]:
@@ -322,3 +330,93 @@ async def decide_review(
     action = "review.linked" if meant else "review.dismissed"
     note(session, caller, action, ("review", review_id), now=now)
     return review
+
+
+# ---- for the doors ----
+
+
+class OneOfTwo(Unprocessable):
+    """Either a key for a new client or an existing client, not both and not neither."""
+
+    slug, title = "key-or-client", "Give either a key or an existing client"
+
+
+async def take_in(
+    session: AsyncSession,
+    caller: Caller,
+    *,
+    public_jwk: object | None,
+    principal_id: UUID | None,
+    kind: str,
+    name: str,
+    remit: Remit,
+    now: datetime,
+) -> Register:
+    """A register for a machine client that there is, or together with a new one."""
+    if (public_jwk is None) is (principal_id is None):
+        raise OneOfTwo
+    if principal_id is not None:
+        return await make_register(
+            session, caller, principal_id=principal_id, kind=kind, name=name, remit=remit, now=now
+        )
+    return await enrol_register(
+        session, caller, public_jwk=public_jwk, kind=kind, name=name, remit=remit, now=now
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A register with what else there is to say about it."""
+
+    id: UUID
+    principal_id: UUID
+    client_id: str
+    kind: str
+    name: str
+    remit: Remit
+    complete_since: datetime | None
+
+
+async def describe(session: AsyncSession, some: Sequence[Register]) -> list[Described]:
+    """Registers with their client ids and the moment since which they are complete."""
+    lists = {one.register_id: one.as_of for one in (await vouching(session)).lists}
+    rows = await session.execute(
+        select(col(Principal.id), col(Principal.client_id)).where(
+            col(Principal.id).in_([one.principal_id for one in some])
+        )
+    )
+    clients = {principal_id: client_id for principal_id, client_id in rows if client_id is not None}
+    return [
+        Described(
+            one.id,
+            one.principal_id,
+            clients.get(one.principal_id, ""),
+            one.kind,
+            one.name,
+            Remit.of(one.remit),
+            lists.get(one.id),
+        )
+        for one in some
+    ]
+
+
+async def find(
+    session: AsyncSession,
+    vault: Vault,
+    caller: Caller,
+    *,
+    name: str | None,
+    register_id: UUID | None,
+    number: str | None,
+    now: datetime,
+) -> list[tuple[UUID, PersonIdentity]]:
+    """Persons of that name, or the one whom that register's number means; the look itself is written down."""
+    found: list[tuple[UUID, PersonIdentity]] = []
+    if register_id is not None and number is not None:
+        person_id = await person_by_number(session, number_hash(vault, register_id, number), register_id)
+        if person_id is not None:
+            found = [(person_id, await identity_of(session, vault, person_id) or PersonIdentity())]
+    elif name is not None:
+        found = await search_by_name(session, vault, name)
+    note(session, caller, "people.searched", now=now, found=len(found), by="number" if number else "name")
+    return found

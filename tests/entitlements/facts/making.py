@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from core.access.models import Principal
+from core.access.rules import PrincipalKind, Role
 from entitlements.facts.history import Listing, Outcome, Stating, learn, learn_members
 from entitlements.facts.rules import day_after
 from entitlements.language import Value
@@ -27,17 +29,18 @@ async def a_register(
     identities: bool = False,
     identification_numbers: bool = False,
 ) -> Register:
+    principal = Principal(
+        kind=PrincipalKind.REGISTER,
+        label=kind,
+        client_id=f"{kind}-{uuid4()}",
+        roles=[Role.INTEGRATION_CLIENT.value],
+        created_at=NOON,
+    )
+    session.add(principal)
+    await session.flush()
     remit = Remit(frozenset(facts), frozenset(households), identities, identification_numbers)
     return await make_register(
-        session,
-        None,
-        kind=kind,
-        name=f"Register {kind}",
-        remit=remit,
-        client_id=f"{kind}-{uuid4()}",
-        jwk=None,
-        thumbprint=None,
-        now=NOON,
+        session, None, principal_id=principal.id, kind=kind, name=f"Register {kind}", remit=remit, now=NOON
     )
 
 
@@ -52,7 +55,7 @@ async def a_household(session: AsyncSession, register: Register, kind: str) -> U
     return household.id
 
 
-async def state(
+async def state(  # noqa: PLR0917  (reads as one sentence)
     session: AsyncSession,
     register: Register,
     subject: UUID,
@@ -70,7 +73,7 @@ async def state(
     return outcomes[0]
 
 
-async def list_members(
+async def list_members(  # noqa: PLR0917
     session: AsyncSession,
     register: Register,
     household_id: UUID,
