@@ -156,13 +156,12 @@ class City:
         other = self._random.random() < 0.07 and not ages
         shared = self._random.choice(names.OTHER_SCRIPTS) if other else None
         family = self._random.choice(names.FAMILIES)
-        members = []
+        members: list[Resident] = []
         for place, age in enumerate(years):
             # Flatmates have names of their own, and some couples too.
             own = kind == "students" or (place == 1 and age > 20 and self._random.random() < 0.25)
-            members.append(
-                self._resident(age, shared, self._random.choice(names.FAMILIES) if own else family)
-            )
+            called = self._random.choice(names.FAMILIES) if own else family
+            members.append(self._resident(age, shared, called, {member.given for member in members}))
         self._count += len(members)
         street, postcode = self._random.choice(names.STREETS)
         home = Home(len(self.homes) + 1, kind, f"{street} {self._random.randint(1, 180)}", postcode, members)

@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from html import escape
@@ -127,6 +127,7 @@ class _Provider:
     settings: Settings
     accounts: Mapping[str, Account]
     clients: Mapping[str, Client]
+    newcomer: Callable[[str], Account | None]
     grants: dict[str, _Grant] = field(default_factory=dict)
 
     @property
@@ -190,7 +191,8 @@ class _Provider:
     # ---- answers ----
 
     def recognise(self, form: Mapping[str, str]) -> Account | None:
-        account = self.accounts.get(form.get("account", ""))
+        named = form.get("account", "")
+        account = self.accounts.get(named) or self.newcomer(named)
         if account is None or not hmac.compare_digest(
             account.password.encode(), form.get("password", "").encode()
         ):
@@ -279,15 +281,23 @@ class _Provider:
 
 
 def create_provider(
-    settings: Settings, accounts: Iterable[Account], clients: Sequence[Client] | None = None
+    settings: Settings,
+    accounts: Iterable[Account],
+    clients: Sequence[Client] | None = None,
+    *,
+    newcomer: Callable[[str], Account | None] = lambda _: None,
 ) -> Router:
-    """The provider with these accounts, to be opened beside the other doors; ValueError in production mode."""
+    """The provider with these accounts, to be opened beside the other doors; ValueError in production mode.
+
+    `newcomer` makes an account of a name that is not among them, where anybody may register.
+    """
     if settings.mode is Mode.PRODUCTION:
         raise ValueError("the demo's OpenID provider knows everybody's password and is not for production")
     provider = _Provider(
         settings,
         {account.sub: account for account in accounts},
         {client.client_id: client for client in clients or own_clients(settings)},
+        newcomer,
     )
 
     @get("/.well-known/openid-configuration")

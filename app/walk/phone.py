@@ -73,11 +73,18 @@ class Phone:
 
     def activate(self, code: str) -> Any:
         """Makes this login the person for whom the code was made."""
-        return self.wire.post("/v1/activations", {"code": code}, self.headers())
+        return self.wire.post("/v1/me/activation", {"code": code}, self.headers())
 
-    def me(self) -> Any:
+    def persons(self) -> Any:
         """Who the holder is, and for whom they may act."""
-        return self.wire.get("/v1/persons/me", self.headers())
+        return self.wire.get("/v1/me/persons", self.headers())
+
+    def ward(self, wanted: str) -> str:
+        """The id of somebody for whom the holder may act, by id or given name; NotThere for anybody else."""
+        for ward in self.persons()["wards"]:
+            if wanted.casefold() in {ward["person_id"], ward["given_name"].casefold()}:
+                return str(ward["person_id"])
+        raise NotThere("ward")
 
     def card(self, person: str | None = None) -> Any:
         """The one neutral card and what it brings."""
@@ -85,11 +92,11 @@ class Phone:
 
     def entitlements(self, person: str | None = None) -> Any:
         """What is held and what is not, with the reasons."""
-        return self.wire.get("/v1/entitlements", self.headers(person))
+        return self.wire.get(f"/v1/entitlements?language={self.wire.language}", self.headers(person))
 
     def allowances(self, person: str | None = None) -> Any:
         """What money stands at the person's disposal."""
-        return self.wire.get("/v1/allowances", self.headers(person))
+        return self.wire.get(f"/v1/allowances?language={self.wire.language}", self.headers(person))
 
     def inbox(self) -> Any:
         """The newest messages."""

@@ -50,7 +50,7 @@ class Wire:
         clock: Clock | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url, self.language = url.rstrip("/"), language
         self._show, self._clock = show, clock or SystemClock()
         self._client = httpx.Client(
             timeout=60,
