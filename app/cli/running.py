@@ -39,7 +39,7 @@ def migrate_to_head(url: str) -> None:
 
 def openapi_text() -> str:
     """The API's description as YAML, the same on every machine."""
-    settings = Settings(mode=Mode.TEST, database_url="sqlite+aiosqlite://", _env_file=None)
+    settings = Settings(mode=Mode.TEST, database_url="sqlite+aiosqlite:///unused.sqlite", _env_file=None)
     schema: dict[str, Any] = create_app(settings, vault=MemoryVault(), work=False).openapi_schema.to_schema()
     return yaml.safe_dump(schema, sort_keys=False, allow_unicode=True, width=110)
 
