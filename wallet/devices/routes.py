@@ -22,7 +22,6 @@ from wallet.devices.schemas import (
     TimeView,
 )
 
-
 # One path has doors for several: each names its own guard.
 HOLDERS = allow(Role.CITIZEN, Role.GUARDIAN)
 SERVED = allow(Role.CITIZEN, Role.GUARDIAN, Role.CASE_WORKER)
