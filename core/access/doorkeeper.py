@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 from litestar import Request
 from litestar.datastructures import State
@@ -39,6 +40,8 @@ REMEMBERED = timedelta(seconds=2)
 """How long a principal or a key is taken as it was last seen in the database."""
 
 MOST_REMEMBERED = 10_000
+
+log = structlog.get_logger("access")
 
 Found = TypeVar("Found")
 
@@ -142,6 +145,7 @@ class Doorkeeper:
                 await service.end_session(session, before, now)
             if self._welcome is not None:
                 await self._welcome(session, principal.id, signed_in, now)
+            log.info("session.opened", principal=str(principal.id), level=level.value)
             return await service.open_session(
                 session,
                 principal.id,
