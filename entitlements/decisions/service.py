@@ -397,9 +397,13 @@ async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *
         .limit(BATCH)
     )
     due = list(rows.scalars())
-    if due:
-        await assess(session, due, now=now, settings=settings, cause="night")
-    if len(due) == BATCH:
+    # Of these, something that was stated before begins or is over today.
+    turned = await facts.turning(session, today, limit=BATCH)
+    if turned:
+        await facts.refresh(session, turned, today)
+    if due or turned:
+        await assess(session, {*due, *turned}, now=now, settings=settings, cause="night")
+    if BATCH in {len(due), len(turned)}:
         await enqueue(session, "decisions.turn", run_at=now)
 
 

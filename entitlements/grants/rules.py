@@ -43,6 +43,11 @@ def must_announce(terms: Terms, today: date, settings: Settings) -> bool:
     return terms.until is not None and not terms.renewable and announce_on(terms.until, settings) <= today
 
 
+def worth_saying(terms: Terms, today: date) -> bool:
+    """Whether the message of a grant names the last day: not one that lies years ahead, such as a birthday."""
+    return terms.until is not None and not terms.renewable and terms.until <= today + timedelta(days=366)
+
+
 def keeps_on(terms: Terms, ends_on: date, settings: Settings) -> bool:
     """Whether new terms take an announced end back: they have none, or one so late that it is announced anew."""
     if terms.until is None or terms.renewable:

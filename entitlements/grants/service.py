@@ -19,7 +19,7 @@ from core.jobs.service import enqueue
 from core.settings import Settings
 from entitlements.allowances import service as allowances
 from entitlements.grants.models import AT_ONCE, EndReason, Entitlement, Standing
-from entitlements.grants.rules import Terms, announced_end, keeps_on, must_announce, notice_time
+from entitlements.grants.rules import Terms, announced_end, keeps_on, must_announce, notice_time, worth_saying
 from entitlements.ledger.service import in_chunks
 from entitlements.notices import service as notices
 from entitlements.notices.models import Notice
@@ -171,7 +171,7 @@ async def grant(
         last = announced_end(terms.until, today, settings)
         message = await _owe(session, entitlement, "granted-until", now, until=last)
         _end_on(entitlement, last, EndReason.FORESEEN, message)
-    elif terms.until is not None and not terms.renewable:
+    elif terms.until is not None and worth_saying(terms, today):
         await _owe(session, entitlement, "granted-until", now, until=terms.until)
     else:
         await _owe(session, entitlement, "granted", now)
