@@ -21,6 +21,7 @@ import verifiers.venues.routes
 import wallet.cards.routes
 import wallet.devices.routes
 import wallet.inbox.routes
+import wallet.pages
 import wallet.printing.routes
 
 ROUTERS: list[Router] = [
@@ -44,5 +45,6 @@ ROUTERS: list[Router] = [
     wallet.cards.routes.own,
     wallet.cards.routes.served,
     wallet.inbox.routes.router,
+    wallet.pages.router,
     wallet.printing.routes.router,
 ]

@@ -1,0 +1,130 @@
+"""The holder's own page: one neutral card, what it brings and why, money for children, and the inbox."""
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from litestar import Request, Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, URLEncodedBody
+from litestar.response import Redirect, Template
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.access.rules import Caller, Role, allow, anyone, signed_in
+from core.limits.rules import Limit
+from core.limits.service import limited
+from core.pages import LANGUAGES, language_of, texts
+from core.settings import Settings
+from core.vault import Vault
+from entitlements.allowances import service as allowances
+from entitlements.allowances.rules import name_of
+from entitlements.people import service as people
+from entitlements.people.schemas import Activation
+from wallet.cards import service as cards
+from wallet.inbox import service as inbox
+
+TEXTS = Path(__file__).parent / "texts.yaml"
+
+
+@get("/card", include_in_schema=False, guards=[anyone])
+async def card_page(
+    request: Request[Any, Any, Any],
+    session: NamedDependency[AsyncSession],
+    vault: NamedDependency[Vault],
+    settings: NamedDependency[Settings],
+    *,
+    today: NamedDependency[date],
+    now: NamedDependency[datetime],
+) -> Template | Redirect:
+    """The card of whoever is signed in, or of a child of theirs; others are sent to sign in first."""
+    language = language_of(request)
+    caller = request.scope.get("user")
+    if not isinstance(caller, Caller) or not caller.has(Role.CITIZEN, Role.GUARDIAN):
+        return Redirect(f"/login?return_to={quote(f'/card?lang={language}', safe='')}", status_code=303)
+    own = await people.whoami(session, caller)
+    if own is None:
+        return _activation(request)
+    family = [own, *await people.wards_of(session, own, today)]
+    # A place in the family, not an id: what identifies a person has no business in an address.
+    place = request.query_params.get("of", "0")
+    chosen = int(place) if place.isdecimal() and int(place) < len(family) else 0
+    shown = replace(caller, acting_for=family[chosen] if chosen else None)
+    names = await people.identities_of(session, vault, family)
+    return Template(
+        "wallet/card.html",
+        context={
+            "language": language,
+            "languages": LANGUAGES,
+            "t": texts(TEXTS)[language],
+            "card": await cards.show(session, shown, language, settings=settings, now=now),
+            "family": [
+                (index, names[person_id].name if person_id in names else str(index + 1))
+                for index, person_id in enumerate(family)
+            ],
+            "chosen": chosen,
+            "pots": await allowances.pots_of(session, family[chosen]),
+            "name_of": name_of,
+            "inbox": await inbox.read(session, caller, language, settings=settings, now=now),
+        },
+    )
+
+
+def _activation(request: Request[Any, Any, Any], *, refused: bool = False) -> Template:
+    language = language_of(request)
+    return Template(
+        "wallet/activation.html",
+        status_code=422 if refused else 200,
+        context={
+            "language": language,
+            "languages": LANGUAGES,
+            "t": texts(TEXTS)[language],
+            "refused": refused,
+        },
+    )
+
+
+@post(
+    "/card/activation",
+    include_in_schema=False,
+    guards=[signed_in, limited("activation", Limit(5, timedelta(hours=1)))],
+)
+async def activate(
+    request: Request[Any, Any, Any],
+    data: URLEncodedBody[Activation],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    vault: NamedDependency[Vault],
+    *,
+    now: NamedDependency[datetime],
+) -> Template | Redirect:
+    """Ties the account to the person whom the code in the city's letter was made for; five tries an hour."""
+    try:
+        await people.activate(session, vault, caller, data.code, now)
+    except people.CodeRefused:
+        return _activation(request, refused=True)
+    return Redirect(f"/card?lang={language_of(request)}", status_code=303)
+
+
+@post(
+    "/card/messages/{message_id:uuid}/read",
+    include_in_schema=False,
+    guards=[allow(Role.CITIZEN, Role.GUARDIAN)],
+)
+async def mark_read(
+    request: Request[Any, Any, Any],
+    message_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    settings: NamedDependency[Settings],
+    *,
+    now: NamedDependency[datetime],
+) -> Redirect:
+    """Notes that a message was read, and goes back to the page."""
+    await inbox.mark_read(session, caller, message_id, settings=settings, now=now)
+    return Redirect(f"/card?lang={language_of(request)}#inbox", status_code=303)
+
+
+router = Router("/", route_handlers=[card_page, activate, mark_read])
