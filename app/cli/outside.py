@@ -1,0 +1,132 @@
+"""What the commands that call a server from outside share: options, languages, and how an error is told."""
+
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from app.walk.keeping import Drawer, NotThere
+from app.walk.phone import SignInAgain
+from app.walk.signin import SignInFailed
+from app.walk.wire import Refused, Unreachable, Wire
+
+ACCEPTED, REFUSED, UNCLEAR, FAILED = 0, 1, 2, 3
+"""Exit codes: accepted or done; refused; cannot tell or check the clock; an error."""
+
+MISSING = {
+    "login": ("Bitte zuerst anmelden: citycard phone login --as NAME", "Sign in first: citycard phone login --as NAME"),
+    "device": ("Dieses Telefon ist noch nicht angemeldet: citycard phone enrol", "Enrol this phone first: citycard phone enrol"),
+    "cards": ("Keine solche Karte auf dem Telefon: citycard phone top-up", "No such card on the phone: citycard phone top-up"),
+    "ward": ("Für diese Person dürfen Sie nicht handeln.", "You may not act for this person."),
+    "scanner": ("Dieses Prüfgerät ist noch nicht angemeldet: citycard scanner enrol CODE", "Enrol this scanner first: citycard scanner enrol CODE"),
+    "receipt": ("Bitte zuerst einen Code prüfen; er muss gelten.", "Check a code first; it must be accepted."),
+    "offer": ("Dieses Angebot gab es bei der letzten Prüfung nicht.", "The last check did not bring this offer."),
+    "bundle": ("Es liegt noch kein Paket für das Prüfen ohne Netz vor: citycard scanner bundle", "There is nothing to check by offline yet: citycard scanner bundle"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Says things in the reader's language."""
+
+    language: str
+
+    def __call__(self, de: str, en: str) -> str:
+        return en if self.language == "en" else de
+
+    def say(self, de: str, en: str) -> None:
+        click.echo(self(de, en))
+
+    def fail(self, de: str, en: str, code: int = FAILED) -> NoReturn:
+        click.echo(self(de, en), err=True)
+        sys.exit(code)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a command has at hand: a way to the server, a folder, a voice."""
+
+    wire: Wire
+    drawer: Drawer
+    voice: Voice
+
+
+def calling(*, folder: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the common options to a command and hands it an `Outside`; `folder` is its own part of --home."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @click.option(
+            "--url",
+            envvar="CITYCARD_URL",
+            default="http://localhost:8000",
+            show_default=True,
+            help="The server.  [env: CITYCARD_URL]",
+        )
+        @click.option(
+            "--home",
+            envvar="CITYCARD_HOME",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=Path.home() / ".citycard",
+            help="Where keys and cards are kept; default ~/.citycard.  [env: CITYCARD_HOME]",
+        )
+        @click.option(
+            "-v", "--verbose", is_flag=True, help="Show every request and answer, on standard error."
+        )
+        @click.option(
+            "--lang",
+            envvar="CITYCARD_LANG",
+            type=click.Choice(["de", "de-simple", "en"]),
+            default="de",
+            show_default=True,
+            help="The language.  [env: CITYCARD_LANG]",
+        )
+        @functools.wraps(command)
+        def wrapped(url: str, home: Path, *, verbose: bool, lang: str, **rest: Any) -> None:
+            voice = Voice(lang)
+            show = functools.partial(click.echo, err=True) if verbose else None
+            wire = Wire(url, show=show, language=lang)
+            try:
+                command(Outside(wire, Drawer(home / folder), voice), **rest)
+            except Refused as refused:
+                voice.fail(f"Der Server lehnt ab: {refused}", f"The server refuses: {refused}")
+            except Unreachable as error:
+                voice.fail(
+                    f"Der Server antwortet nicht ({error}). Läuft er? citycard demo",
+                    f"The server does not answer ({error}). Is it running? citycard demo",
+                )
+            except SignInFailed:
+                voice.fail("Konto und Passwort passen nicht zusammen.", "Account and password do not fit.")
+            except SignInAgain as again:
+                voice.fail(
+                    f"Die Anmeldung ist abgelaufen: citycard phone login --as {again}",
+                    f"The sign-in is over: citycard phone login --as {again}",
+                )
+            except NotThere as missing:
+                voice.fail(*MISSING.get(str(missing), (str(missing), str(missing))))
+            finally:
+                wire.close()
+
+        return wrapped
+
+    return decorate
+
+
+class Coded(click.Group):
+    """A group whose exit codes mean something: a command that was typed wrongly is an error, not an answer."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            error.exit_code = FAILED
+            raise
+
+
+def euros(cents: int, language: str) -> str:
+    """An amount as people read it."""
+    whole, rest = divmod(cents, 100)
+    return f"€{whole}.{rest:02d}" if language == "en" else f"{whole},{rest:02d} €"
