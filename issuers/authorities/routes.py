@@ -43,6 +43,7 @@ async def rotate_key(
     "/keys/{key_id:str}/withdrawal", operation_id="withdrawKey", responses=problems(400, 401, 403, 404, 503)
 )
 async def withdraw_key(
+    *,
     key_id: FromPath[str],
     data: JSONBody[Withdrawal],
     caller: NamedDependency[Caller],

@@ -31,6 +31,8 @@ OVERLAP = timedelta(days=1)
 ANCHOR_OVERLAP = timedelta(days=14)
 """The same for the key of the trust list itself: as long as a list lasts, or who held the old one is lost."""
 
+_A_TICK = timedelta(microseconds=1)
+
 log = structlog.get_logger("authorities")
 
 
@@ -139,7 +141,9 @@ async def rotate(
     if announced.first() is not None:
         raise RotationPending
     overlap = ANCHOR_OVERLAP if use is KeyUse.TRUST_LIST else OVERLAP
-    key = await _add(session, vault, authority, use, now, not_before=max(not_before or now + overlap, now))
+    # Never at the very moment at which the present one began: of two, one must be the later.
+    begins = max(not_before or now + overlap, now, await _last_beginning(session, use) + _A_TICK)
+    key = await _add(session, vault, authority, use, now, not_before=begins)
     await _keys_changed(session, now)
     note(session, caller, "key.announced", f"key:{key.key_id}", now=now, use=use.value)
     log.info("key.announced", key=key.key_id, use=use.value)
@@ -213,6 +217,19 @@ async def authority_for_change(session: AsyncSession, now: datetime) -> Authorit
 async def _keys_changed(session: AsyncSession, now: datetime) -> None:
     # What follows lies to the right of here, so it hears of it by the outbox.
     await enqueue(session, "trustlist.publish", run_at=now, once="trustlist.publish")
+
+
+async def _last_beginning(session: AsyncSession, use: KeyUse) -> datetime:
+    found = await session.execute(
+        select(col(IssuingKey.not_before))
+        .where(col(IssuingKey.use) == use)
+        .order_by(col(IssuingKey.not_before).desc())
+        .limit(1)
+    )
+    last: datetime | None = found.scalar_one_or_none()
+    if last is None:
+        raise NoKey
+    return last
 
 
 async def _succeed(

@@ -55,6 +55,7 @@ async def list_status_lists(
 
 @get("/{number:int}", operation_id="readStatusList", responses={**_TOKEN, **problems(404, 503)})
 async def read_status_list(
+    *,
     number: FromPath[int],
     request: Request[Any, Any, Any],
     session: NamedDependency[AsyncSession],

@@ -55,9 +55,9 @@ async def hold(
     return await grants.grant(session, person_id, programme, terms, now=now, settings=settings)
 
 
-async def lose(session: AsyncSession, entitlement: Entitlement, now: datetime) -> None:
+async def lose(session: AsyncSession, settings: Settings, entitlement: Entitlement, now: datetime) -> None:
     """Takes the entitlement away at once."""
-    await grants.revoke(session, entitlement.id, EndReason.ERROR, caller=None, now=now)
+    await grants.revoke(session, entitlement.id, EndReason.ERROR, caller=None, now=now, settings=settings)
 
 
 @dataclass

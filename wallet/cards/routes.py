@@ -40,6 +40,7 @@ async def read_card(
     responses=problems(400, 401, 403, 404, 409, 422, 429, 503),
 )
 async def top_up_cards(
+    *,
     device_id: FromPath[UUID],
     data: JSONBody[TopUp],
     caller: NamedDependency[Caller],

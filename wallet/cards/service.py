@@ -17,10 +17,14 @@ from core.clock import day_of
 from core.errors import Conflict, NotFound, TooMany, Unprocessable
 from core.settings import Settings
 from core.vault import Vault
+from entitlements.decisions.models import Decision
+from entitlements.decisions.rules import reason_from
+from entitlements.decisions.service import standing_decisions
 from entitlements.grants import service as grants
 from entitlements.people import service as people
 from entitlements.people.rules import PersonIdentity
 from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.texts import render
 from issuers.credentials.models import Credential
 from issuers.credentials.names import card_name
 from issuers.credentials.rules import Revocation
@@ -62,6 +66,7 @@ async def show(
     person_id = await people.subject_of(session, caller, today)
     holding = await grants.tariffs_of(session, person_id, today)
     names = await rulebook.programme_names(session, language)
+    decisions = await standing_decisions(session, person_id)
     labels = {row.name: row.names.get(language) or row.names["de"] for row in await rulebook.tariffs(session)}
     return CardView(
         person_id=person_id,
@@ -77,7 +82,7 @@ async def show(
                 since=held.since,
                 until=held.ends_on or held.until,
                 ending=held.ends_on is not None,
-                reasons=[],
+                reasons=_reasons(decisions.get(held.programme), language),
             )
             for held in await grants.held(session, person_id, today)
         ],
@@ -85,6 +90,12 @@ async def show(
         code_host=settings.code_host,
         server_time=now,
     )
+
+
+def _reasons(decision: Decision | None, language: str) -> list[str]:
+    if decision is None:
+        return []
+    return [render(reason_from(stored), language) for stored in decision.reasons]
 
 
 async def title(session: AsyncSession) -> str:

@@ -30,6 +30,7 @@ class PrintedCard(SQLModel, table=True):
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     person_id: UUID = Field(foreign_key="persons.id", index=True)
     credential_id: UUID = Field(foreign_key="credentials.id", ondelete="CASCADE", unique=True)
+    number: str = Field(max_length=14, unique=True)
     """For people, to name the card by telephone; it means nothing, and no code carries it."""
     sealed: bytes = Field(sa_type=Bytes)
     """The code's text and the name as it is printed."""

@@ -209,7 +209,7 @@ async def test_cards_that_promise_more_than_is_held_are_taken_back_and_others_ar
     before = {card.credential_id for card in await town.cards(person, 3)}
     others = {card.credential_id for card in await town.cards(other, 2)}
     async with database.writing() as session:
-        await lose(session, extra, clock.now())
+        await lose(session, town.settings, extra, clock.now())
     after = {card.credential_id for card in await town.cards(person, 2)}
     await town.holdings_changed(person)
     statuses = await town.statuses()
@@ -247,7 +247,7 @@ async def test_a_card_made_while_the_entitlement_ends_is_taken_back_or_not_made(
 
     async def end() -> None:
         async with database.writing() as session:
-            await lose(session, held, clock.now())
+            await lose(session, town.settings, held, clock.now())
         await town.holdings_changed(person)
 
     async with anyio.create_task_group() as tasks:
