@@ -19,7 +19,7 @@ NUMBERS: Final = "check-receipt-numbers/1"
 
 _AAD: Final = b"citycard/receipt/1"
 _FORM: Final = struct.Struct(">HIHI16s16sI")
-LENGTH: Final = 104
+LENGTH: Final = 103
 """Characters of every receipt: how long it is says nothing of what is in it."""
 
 
