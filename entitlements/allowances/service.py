@@ -122,7 +122,7 @@ async def _approvals(session: AsyncSession, person_ids: Iterable[UUID]) -> dict[
             select(Approval)
             .where(col(Approval.person_id).in_(some), col(Approval.state) != ApprovalState.LAPSED)
             .order_by(col(Approval.person_id), col(Approval.since), col(Approval.id))
-            .with_for_update()
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
         for approval in rows.scalars():
@@ -385,7 +385,7 @@ async def turn_months(session: AsyncSession, *, on: date, now: datetime) -> None
             (col(Approval.credited_through).is_(None)) | (col(Approval.credited_through) < begun),
         )
         .order_by(col(Approval.person_id), col(Approval.id))
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     await _credit(session, list(rows.scalars()), on, now)
@@ -403,7 +403,7 @@ async def ended_by(session: AsyncSession, usable_until: date) -> list[Pot]:
         select(Approval)
         .where(col(Approval.state) == ApprovalState.ENDED, col(Approval.usable_until) <= usable_until)
         .order_by(col(Approval.person_id), col(Approval.id))
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     return await _pots(session, list(rows.scalars()))

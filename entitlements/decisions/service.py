@@ -167,7 +167,7 @@ async def _take(
             select(Verdict)
             .where(col(Verdict.person_id).in_(some))
             .order_by(col(Verdict.person_id), col(Verdict.programme))
-            .with_for_update()
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
         have = {(v.person_id, v.programme): v for v in (await session.execute(standing)).scalars()}

@@ -121,7 +121,7 @@ async def standing_of(
             .order_by(col(Entitlement.person_id), col(Entitlement.programme))
         )
         if lock:
-            wanted = wanted.with_for_update().execution_options(populate_existing=True)
+            wanted = wanted.with_for_update(key_share=True).execution_options(populate_existing=True)
         found |= {(e.person_id, e.programme): e for e in (await session.execute(wanted)).scalars()}
     return found
 
@@ -255,7 +255,7 @@ async def revoke(
         await session.execute(
             select(Entitlement)
             .where(col(Entitlement.id) == entitlement_id)
-            .with_for_update()
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
     ).scalar_one_or_none()
@@ -325,7 +325,7 @@ async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *
         select(Entitlement)
         .where(col(Entitlement.status) == Standing.ENDING, col(Entitlement.ends_on) <= today)
         .order_by(col(Entitlement.person_id), col(Entitlement.programme))
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     due = list(rows.scalars())

@@ -194,13 +194,14 @@ async def _move_balances(session: AsyncSession, entry_ids: Sequence[object]) -> 
         .distinct()
         .scalar_subquery()
     )
+    # Without the key: the postings of others, which refer to the account, need not wait and cannot deadlock.
     guarded = (
         (
             await session.execute(
                 select(col(Account.id))
                 .where(col(Account.id).in_(touched), col(Account.balance_cents).is_not(None))
                 .order_by(col(Account.id))
-                .with_for_update()
+                .with_for_update(key_share=True)
             )
         )
         .scalars()
