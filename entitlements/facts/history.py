@@ -9,8 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from core.database import new_id
 from entitlements.facts.models import Fact
@@ -414,7 +414,7 @@ async def deny(
                 )
                 .distinct()
             )
-            keys |= {(about_household, subject, kind) for subject, kind in rows}
+            keys |= {(about_household, subject, kind) for subject, kind in rows if subject is not None}
     kept = await _fact_rows(session, register_id, keys)
     denials = [Denial(as_of, day) for as_of, day in lists]
     closed: list[UUID] = []

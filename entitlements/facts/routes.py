@@ -5,7 +5,7 @@ from datetime import datetime
 from litestar import Router, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow
 from core.errors import problems

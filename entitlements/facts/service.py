@@ -24,10 +24,10 @@ from sqlalchemy import (
     select,
     union_all,
 )
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from core.errors import Unprocessable
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, REGISTERS
@@ -610,7 +610,7 @@ async def _holdings(
                 if row.person_id is not None:
                     add(everybody[row.person_id], row, row.valid_from, row.valid_next, row.known_from)
                     continue
-                for root, membership in living[row.household_id]:
+                for root, membership in living.get(row.household_id, ()) if row.household_id else ():
                     add(
                         root,
                         row,

@@ -7,12 +7,11 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import date, datetime
-from typing import cast
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from core.access.rules import Caller, Channel, PrincipalKind, Role
 from core.audit.service import note
@@ -112,7 +111,7 @@ async def aliases(session: AsyncSession, person_ids: Iterable[UUID]) -> dict[UUI
         rows = await session.execute(
             select(col(Person.id), col(Person.merged_into)).where(col(Person.merged_into).in_(some))
         )
-        found.update((gone, kept) for gone, kept in rows)
+        found.update((gone, kept) for gone, kept in rows if kept is not None)
     return found
 
 
@@ -394,7 +393,7 @@ async def _login_person(session: AsyncSession, principal_id: UUID) -> UUID | Non
         .join(Login, col(Login.person_id) == col(Person.id))
         .where(col(Login.principal_id) == principal_id)
     )
-    return cast("UUID | None", found.scalar_one_or_none())
+    return found.scalar_one_or_none()
 
 
 async def whoami(session: AsyncSession, caller: Caller) -> UUID | None:
