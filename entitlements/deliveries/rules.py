@@ -1,0 +1,340 @@
+"""What a row says, judged by itself: its form, its fact's type, its days, the register's remit. Pure."""
+
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, ValueNotReadable
+from entitlements.facts.rules import OPEN, day_after
+from entitlements.language import Value
+from entitlements.people.rules import PersonIdentity
+from entitlements.registers.rules import Remit
+
+SMALL = 2_000
+"""Rows of a delivery that is applied before the answer."""
+CHUNK = 2_000
+"""Rows that are applied in one transaction, give or take a household."""
+AHEAD = timedelta(minutes=5)
+"""How far a register's clock may be ahead of ours."""
+FEW = 10
+"""A delivery of changes that ends fewer statements than this is never held: each of its ends was written down."""
+
+SINCE_EVER = date(1900, 1, 1)
+"""From when on a birth date counts, so that a corrected one replaces it whole."""
+
+
+class Result(StrEnum):
+    """What became of a row; the codes are part of the interface and never change their meaning."""
+
+    ACCEPTED = "accepted"
+    UNCHANGED = "unchanged"
+    """It was known."""
+    SUPERSEDED = "superseded"
+    """Something that was stated later is known for all of its days."""
+    NO_LINK = "no-link"
+    """The register's number means nobody yet; the row waits for a case worker."""
+    NO_HOUSEHOLD = "no-household"
+    """The household's number was never stated."""
+    NOT_IN_REMIT = "not-in-remit"
+    UNKNOWN_FACT = "unknown-fact"
+    UNKNOWN_HOUSEHOLD_KIND = "unknown-household-kind"
+    WRONG_TYPE = "wrong-type"
+    BAD_DAYS = "bad-days"
+    BAD_MOMENT = "bad-moment"
+    BAD_NUMBER = "bad-number"
+    BAD_TEXT = "bad-text"
+    MALFORMED = "malformed"
+    TOO_LONG = "too-long"
+    DUPLICATE = "duplicate"
+    """An earlier row of the same delivery says something about the same from the same day on."""
+    FORGOTTEN = "forgotten"
+    """The person was forgotten; nothing is kept about them any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a row does not say itself."""
+
+    remit: Remit
+    as_of: datetime
+    day: date
+    """The day of `as_of` in the city: a row without a first day begins then."""
+    full: bool
+    latest: datetime
+    """No statement is later than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactSaid:
+    """A fact about a person (by number) or a household (by its number)."""
+
+    number: str | None
+    household: str | None
+    household_kind: str | None
+    values: Mapping[str, Value | None]
+    """By fact; None withdraws."""
+    first: date
+    following: date
+    stated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PersonSaid:
+    """Who a number means: by name, by tax identification number, or both."""
+
+    number: str
+    identity: PersonIdentity | None
+    identification: str | None
+    birth: Mapping[str, Value]
+    stated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HouseholdSaid:
+    """Who belongs to a household."""
+
+    household: str
+    kind: str
+    members: tuple[str, ...]
+    first: date
+    following: date
+    stated_at: datetime
+
+
+Said = FactSaid | PersonSaid | HouseholdSaid
+
+COLUMNS = frozenset(
+    {
+        "row",
+        "number",
+        "household",
+        "kind",
+        "fact",
+        "value",
+        "from",
+        "until",
+        "stated_at",
+        "withdraw",
+        "members",
+        "given_name",
+        "family_name",
+        "birth_date",
+        "street",
+        "postcode",
+        "town",
+        "email",
+        "phone",
+        "language",
+        "identification_number",
+    }
+)
+"""The names that a row may use, as JSON members or as CSV columns."""
+
+_OF_FORM = {
+    "fact": {"row", "number", "household", "kind", "fact", "value", "from", "until", "stated_at", "withdraw"},
+    "household": {"row", "household", "kind", "members", "from", "until", "stated_at"},
+    "person": COLUMNS - {"household", "kind", "fact", "value", "until", "withdraw", "members", "from"},
+}
+
+
+class Bad(Exception):
+    """A row that cannot be taken, and why."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result.value)
+        self.result = result
+
+
+def read_json(line: bytes, frame: Frame) -> Said | Result:
+    """What a line of NDJSON says, or why it cannot be taken."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return Result.MALFORMED
+    if not isinstance(fields, dict):
+        return Result.MALFORMED
+    return read(fields, frame)
+
+
+def read_cells(header: Sequence[str], cells: Sequence[str], frame: Frame) -> Said | Result:
+    """What a record of CSV says, or why it cannot be taken; an empty cell is one that is not there."""
+    if len(cells) != len(header):
+        return Result.MALFORMED
+    fields: dict[str, Any] = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+    if "members" in header and fields.get("row") == "household":
+        fields["members"] = [one.strip() for one in fields.get("members", "").split(";") if one.strip()]
+    if "withdraw" in fields:
+        fields["withdraw"] = {"true": True, "false": False}.get(fields["withdraw"], fields["withdraw"])
+    return read(fields, frame)
+
+
+def read(fields: Mapping[str, Any], frame: Frame) -> Said | Result:
+    """What the members of a row say, or why it cannot be taken."""
+    form = fields.get("row")
+    try:
+        allowed = _OF_FORM.get(form) if isinstance(form, str) else None
+        if allowed is None or not fields.keys() <= allowed:
+            return Result.MALFORMED
+        match form:
+            case "fact":
+                return _fact(fields, frame)
+            case "household":
+                return _household(fields, frame)
+            case _:
+                return _person(fields, frame)
+    except Bad as bad:
+        return bad.result
+
+
+def _fact(fields: Mapping[str, Any], frame: Frame) -> FactSaid:
+    name = fields.get("fact")
+    if not isinstance(name, str):
+        raise Bad(Result.MALFORMED)
+    kind = CATALOGUE.get(name)
+    if kind is None:
+        raise Bad(Result.UNKNOWN_FACT)
+    if name not in frame.remit.facts:
+        raise Bad(Result.NOT_IN_REMIT)
+    withdraw = fields.get("withdraw", False)
+    if not isinstance(withdraw, bool) or withdraw is ("value" in fields):
+        raise Bad(Result.MALFORMED)
+    values: Mapping[str, Value | None]
+    if withdraw:
+        values = {name: None} | ({kind.latest: None} if kind.latest else {})
+    else:
+        try:
+            values = kind.read(fields["value"])
+        except (ValueNotReadable, TypeError):
+            raise Bad(Result.WRONG_TYPE) from None
+    number = household = household_kind = None
+    if kind.about == "household":
+        household, household_kind = _number(fields, "household"), _household_kind(fields, frame)
+    else:
+        number = _number(fields, "number")
+    if ("number" in fields) is (kind.about == "household") or (number is not None and "kind" in fields):
+        raise Bad(Result.MALFORMED)
+    first, following = _days(fields, frame)
+    return FactSaid(number, household, household_kind, values, first, following, _moment(fields, frame))
+
+
+def _household_kind(fields: Mapping[str, Any], frame: Frame) -> str:
+    kind = fields.get("kind")
+    if kind is None and len(frame.remit.households) == 1:
+        (kind,) = frame.remit.households
+    if not isinstance(kind, str) or kind not in HOUSEHOLDS:
+        raise Bad(Result.UNKNOWN_HOUSEHOLD_KIND)
+    if kind not in frame.remit.households:
+        raise Bad(Result.NOT_IN_REMIT)
+    return kind
+
+
+def _household(fields: Mapping[str, Any], frame: Frame) -> HouseholdSaid:
+    kind = _household_kind(fields, frame)
+    members = fields.get("members")
+    if not isinstance(members, list) or len(members) > 200:
+        raise Bad(Result.MALFORMED)
+    numbers = tuple(dict.fromkeys(_clean_number(member) for member in members))
+    first, following = _days(fields, frame)
+    return HouseholdSaid(
+        _number(fields, "household"), kind, numbers, first, following, _moment(fields, frame)
+    )
+
+
+def _person(fields: Mapping[str, Any], frame: Frame) -> PersonSaid:
+    number = _number(fields, "number")
+    said = {name: fields[name] for name in _IDENTITY if name in fields}
+    if said and not frame.remit.identities:
+        raise Bad(Result.NOT_IN_REMIT)
+    identification = fields.get("identification_number")
+    if identification is not None:
+        if not frame.remit.identification_numbers:
+            raise Bad(Result.NOT_IN_REMIT)
+        if not isinstance(identification, str) or len(identification) != 11 or not identification.isdecimal():
+            raise Bad(Result.BAD_NUMBER)
+    birth: Mapping[str, Value] = {}
+    if "birth_date" in said:
+        try:
+            birth = CATALOGUE["birth_date"].read(said["birth_date"])
+        except (ValueNotReadable, TypeError):
+            raise Bad(Result.WRONG_TYPE) from None
+    identity = PersonIdentity(**{name: _text(value) for name, value in said.items()}) if said else None
+    return PersonSaid(number, identity, identification, birth, _moment(fields, frame))
+
+
+_IDENTITY = (
+    "given_name",
+    "family_name",
+    "birth_date",
+    "street",
+    "postcode",
+    "town",
+    "email",
+    "phone",
+    "language",
+)
+
+
+def _number(fields: Mapping[str, Any], name: str) -> str:
+    return _clean_number(fields.get(name))
+
+
+def _clean_number(value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value.strip()) <= 64 or not _printable(value):
+        raise Bad(Result.BAD_NUMBER)
+    return unicodedata.normalize("NFC", value.strip())
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > 200 or not _printable(value):
+        raise Bad(Result.BAD_TEXT)
+    return unicodedata.normalize("NFC", value.strip())
+
+
+def _printable(text: str) -> bool:
+    # Controls (NUL among them) and lone surrogates cannot be kept by every database.
+    return text.isprintable() or not any(unicodedata.category(sign) in {"Cc", "Cs"} for sign in text)
+
+
+def _days(fields: Mapping[str, Any], frame: Frame) -> tuple[date, date]:
+    first = _day(fields["from"]) if "from" in fields else frame.day
+    following = day_after(_day(fields["until"])) if fields.get("until") is not None else OPEN
+    if first < SINCE_EVER or following <= first:
+        raise Bad(Result.BAD_DAYS)
+    return first, following
+
+
+def _day(value: object) -> date:
+    try:
+        if isinstance(value, str) and len(value) == 10:
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise Bad(Result.BAD_DAYS)
+
+
+def _moment(fields: Mapping[str, Any], frame: Frame) -> datetime:
+    value = fields.get("stated_at")
+    if value is None:
+        return frame.as_of
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or not SINCE_EVER.year <= moment.year <= 9990:
+        raise Bad(Result.BAD_MOMENT)
+    moment = moment.astimezone(UTC)
+    if moment > frame.latest:
+        raise Bad(Result.BAD_MOMENT)
+    # A complete list says everything anew at its moment, whenever it was first decided.
+    return frame.as_of if frame.full else moment
+
+
+def held_back(ends: int, standing: int, share: float, *, full: bool) -> bool:
+    """Whether a person must look first: because it ends more than a share of what the register states."""
+    if ends == 0 or (not full and ends < FEW):
+        return False
+    return ends > share * standing
