@@ -94,9 +94,7 @@ class Till:
     def signed(
         self, method: str, target: str, body: bytes = b"", key: str | None = None, **headers: str
     ) -> dict[str, str]:
-        proof = sign_request(
-            self.signer, method, target, body, created=self.clock.now(), idempotency_key=key
-        )
+        proof = sign_request(self.signer, method, target, body, created=self.clock.now(), idempotency_key=key)
         content = {"Content-Type": "application/json"} if body else {}
         return proof | content | headers
 
@@ -195,7 +193,9 @@ class City:
         person_id = person_id or uuid4()
         async with self.database.writing() as session:
             signer = await signer_for(session, self.vault, KeyUse.CARD, self.now)
-            row = await self._row(session, CredentialKind.CARD, bits, person_id, ends, name)
+            row = await self._row(
+                session, CredentialKind.CARD, bits, person_id=person_id, ends=ends, name=name
+            )
             row.holder_point, row.key_id = point, signer.kid.hex()
             place = CardId(row.status_list, row.status_index)
             card = sign_card(
@@ -206,11 +206,15 @@ class City:
             session.add(row)
         return Phone(self.settings.code_host, card, place, device, person_id)
 
-    async def paper(self, bits: int = REDUCED, *, name: str = "MUSTER<<ERIKA", person_id: UUID | None = None) -> Paper:
+    async def paper(
+        self, bits: int = REDUCED, *, name: str = "MUSTER<<ERIKA", person_id: UUID | None = None
+    ) -> Paper:
         person_id = person_id or uuid4()
         async with self.database.writing() as session:
             signer = await signer_for(session, self.vault, KeyUse.PRINTED, self.now)
-            row = await self._row(session, CredentialKind.PRINTED, bits, person_id, timedelta(days=90), name)
+            row = await self._row(
+                session, CredentialKind.PRINTED, bits, person_id=person_id, ends=timedelta(days=90), name=name
+            )
             row.key_id = signer.kid.hex()
             place = CardId(row.status_list, row.status_index)
             card = sign_printed(
@@ -221,7 +225,14 @@ class City:
         return Paper(self.settings.code_host, card, place, person_id)
 
     async def _row(
-        self, session: Any, kind: CredentialKind, bits: int, person_id: UUID, ends: timedelta, name: str | None
+        self,
+        session: Any,
+        kind: CredentialKind,
+        bits: int,
+        *,
+        person_id: UUID,
+        ends: timedelta,
+        name: str | None,
     ) -> Credential:
         if await session.get(Holder, person_id) is None:
             session.add(Holder(person_id=person_id, touched_at=self.now))

@@ -15,9 +15,9 @@ from issuers.status.rules import Status
 from tests.verifiers.makers import REDUCED, YOUTH, City
 from verifiers.checks.models import ReplayMark, VisitCount
 from verifiers.checks.receipts import LENGTH
+from verifiers.checks.routes import WORDS
 from verifiers.checks.rules import Outcome, Reason
 from verifiers.checks.schemas import CheckView
-from verifiers.checks.routes import WORDS
 from verifiers.offers.words import complete
 
 
@@ -118,7 +118,9 @@ async def test_a_retry_by_the_same_scanner_is_accepted_again_and_counts_once(cit
     at_once = await asyncio.gather(*(till.check(code, "key-1") for _ in range(5)))
     assert {answer.json()["outcome"] for answer in at_once} == {"accepted"}
     async with city.database.reading() as session:
-        counted = {row.what.value: row.number for row in (await session.execute(select(VisitCount))).scalars()}
+        counted = {
+            row.what.value: row.number for row in (await session.execute(select(VisitCount))).scalars()
+        }
     assert counted == {"accepted": 1, "refused": 2}
 
 
@@ -314,7 +316,12 @@ async def test_two_guests_with_the_same_tariff_get_the_same_bytes(city: City, la
     await city.offer(venue, tariffs=["reduced", "reduced_youth"], kind="free", price_cents=None)
     till = await city.till(venue)
     answers = []
-    for bits, name in [(REDUCED, None), (REDUCED, None), (REDUCED, "A<<B"), (REDUCED, "LANGERNAME<<MAXIMILIAN")]:
+    for bits, name in [
+        (REDUCED, None),
+        (REDUCED, None),
+        (REDUCED, "A<<B"),
+        (REDUCED, "LANGERNAME<<MAXIMILIAN"),
+    ]:
         phone = await city.phone(bits, name=name, ends=timedelta(days=5 + len(answers)))
         answers.append(await till.check(phone.code(city.now), **{"Accept-Language": language}))
     told = [json.loads(answer.content) for answer in answers]

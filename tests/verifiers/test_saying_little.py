@@ -1,0 +1,98 @@
+"""Nothing of why somebody is entitled, and nothing of who they are, reaches a venue, a header or a log."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from entitlements.facts.catalogue import RULEBOOKS
+from entitlements.grants import service as grants
+from entitlements.grants.rules import Terms
+from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.reading import load_rulebook
+from tests.issuers.makers import make_person
+from tests.verifiers.makers import REDUCED, City, Paper, Phone, Till
+
+MARKER = "zzmarker"
+
+
+async def marked_person(city: City) -> tuple[Phone, Paper, list[str]]:
+    """Somebody in whose every sensitive column stands a word that is found again wherever it turns up."""
+    async with city.database.writing() as session:
+        person_id = await make_person(
+            session, city.vault, city.now, given=f"{MARKER}given", family=f"{MARKER}family"
+        )
+        await rulebook.load(session, load_rulebook(RULEBOOKS / "dortmund"), city.now)
+        terms = Terms(
+            decision_id=uuid4(),
+            ground=f"{MARKER}-ground",
+            payer=f"{MARKER}-payer",
+            tariffs=("reduced",),
+            until=None,
+            changes_on=None,
+            renewable=False,
+        )
+        await grants.grant(session, person_id, "sozialpass", terms, now=city.now, settings=city.settings)
+    phone = await city.phone(REDUCED, person_id=person_id)
+    paper = await city.paper(person_id=person_id, name="MUSTER<<EVA")
+    secrets = [MARKER, str(person_id), person_id.hex, "sozialpass", "sgb", "jobcenter"]
+    return phone, paper, secrets
+
+
+async def every_door(city: City, till: Till, phone: Phone, paper: Paper, offer: str) -> list[Any]:
+    answers = [
+        await till.get("/v1/bundle"),
+        await city.client.get("/v1/venues"),
+        await city.client.get("/v1/offers"),
+    ]
+    for code in (
+        phone.code(city.now),
+        phone.code(city.now),
+        paper.code,
+        phone.code(city.now - timedelta(hours=2)),
+        "x",
+    ):
+        answers.append(await till.check(code))
+        receipt = answers[-1].json()["receipt"]
+        if receipt is not None:
+            for _ in range(2):
+                answers.append(await till.redeem(receipt, offer))
+    undo = next(
+        answer.json()["undo"] for answer in answers if "undo" in answer.json() and answer.json()["undo"]
+    )
+    answers.append(await till.post("/v1/redemptions/undo", {"undo": undo}, "undo-1"))
+    await city.revoke(phone)
+    answers.append(await till.check(phone.code(city.now + timedelta(seconds=1))))
+    return answers
+
+
+async def test_no_marker_reaches_a_venue_a_header_or_a_log(
+    city: City, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    venue = await city.venue()
+    offer = await city.offer(venue, limit_uses=1, limit_period="day")
+    till = await city.till(venue)
+    phone, paper, secrets = await marked_person(city)
+    capfd.readouterr()
+    caplog.clear()
+    answers = await every_door(city, till, phone, paper, offer)
+    said = [answer.text + repr(sorted(answer.headers.items())) for answer in answers]
+    out, err = capfd.readouterr()
+    said += [out, err, caplog.text]
+    assert {answer.status_code for answer in answers} == {200}
+    for text in said:
+        for secret in secrets:
+            assert secret.lower() not in text.lower()
+
+
+async def test_no_log_names_card_and_venue_together(city: City, capfd: pytest.CaptureFixture[str]) -> None:
+    venue = await city.venue()
+    offer = await city.offer(venue, limit_uses=1, limit_period="day")
+    till = await city.till(venue)
+    phone, paper, _ = await marked_person(city)
+    capfd.readouterr()
+    await every_door(city, till, phone, paper, offer)
+    out, err = capfd.readouterr()
+    named = (phone.card.hex(), f"index={phone.place.index}", "code_time", "receipt=", "MUSTER")
+    assert not [line for line in (out + err).splitlines() if any(word in line for word in named)]
