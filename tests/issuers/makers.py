@@ -1,13 +1,17 @@
 """Makes people who hold something: real programmes, granted on real terms."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.handlers import handlers
 from core import cose, jose
+from core.clock import FixedClock
+from core.database import Database
+from core.jobs.service import Worker
 from core.settings import Settings
 from core.vault import Vault
 from core.vault.p256 import kid_of, sign
@@ -60,6 +64,11 @@ async def lose(session: AsyncSession, settings: Settings, entitlement: Entitleme
     await grants.revoke(session, entitlement.id, EndReason.ERROR, caller=None, now=now, settings=settings)
 
 
+async def run_jobs(database: Database, settings: Settings, vault: Vault, clock: FixedClock) -> None:
+    """Does what is due, as the worker does."""
+    await Worker(database, handlers(settings, vault), clock).run_due()
+
+
 @dataclass
 class PhoneKey:
     """A key as a phone makes one."""
@@ -93,6 +102,3 @@ class PhoneKey:
 
     def jws(self, typ: str, **claims: object) -> str:
         return jose.sign(self, claims, typ=typ)
-
-
-DAY = timedelta(days=1)

@@ -23,6 +23,7 @@ from issuers.authorities.service import (
     signer_for,
     withdraw,
 )
+from tests.issuers.makers import run_jobs
 from tests.makers import sign_in
 
 
@@ -104,10 +105,11 @@ async def test_an_announced_key_takes_over_early_when_the_present_one_is_withdra
 
 
 async def test_the_private_half_of_a_withdrawn_key_goes_after_the_commit_and_not_before(
+    *,
     client: AsyncTestClient[Litestar],
-    application: Litestar,
     database: Database,
     vault: Vault,
+    settings: Settings,
     clock: FixedClock,
     authority: Authority,
 ) -> None:
@@ -119,7 +121,7 @@ async def test_the_private_half_of_a_withdrawn_key_goes_after_the_commit_and_not
     )
     assert answer.status_code == 201
     assert vault.signer(key_id).kid.hex() == key_id
-    await application.state.worker.run_due()
+    await run_jobs(database, settings, vault, clock)
     with pytest.raises(UnknownKey):
         vault.signer(key_id)
     async with database.writing() as session:

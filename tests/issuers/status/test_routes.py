@@ -33,6 +33,7 @@ def read(text: str, vault: Vault, settings: Settings) -> StatusListToken:
 
 
 async def test_a_revocation_is_in_the_very_next_list_that_is_served(
+    *,
     client: AsyncTestClient[Litestar],
     database: Database,
     vault: Vault,
@@ -123,6 +124,7 @@ async def test_lists_are_all_named_in_one_place(
 
 
 async def test_a_list_is_not_older_than_its_last_change_nor_than_a_minute(
+    *,
     client: AsyncTestClient[Litestar],
     database: Database,
     vault: Vault,

@@ -14,6 +14,7 @@ from issuers.authorities.service import current_key, rotate, withdraw
 from issuers.trustlist import rules
 from issuers.trustlist.rules import Acceptance, Standing, TrustList
 from issuers.trustlist.service import current, publish, trusted
+from tests.issuers.makers import run_jobs
 
 
 class Press:
@@ -131,8 +132,8 @@ async def test_the_key_of_the_list_itself_can_be_rotated_without_a_new_enrolment
 
 
 async def test_everybody_reads_the_list_and_asks_again_cheaply(
+    *,
     client: AsyncTestClient[Litestar],
-    application: Litestar,
     database: Database,
     vault: Vault,
     settings: Settings,
@@ -148,7 +149,7 @@ async def test_everybody_reads_the_list_and_asks_again_cheaply(
     assert (again.status_code, again.content) == (304, b"")
     async with database.writing() as session:
         await rotate(session, vault, KeyUse.CARD, clock.now())
-    await application.state.worker.run_due()
+    await run_jobs(database, settings, vault, clock)
     newer = await client.get("/trustlist", headers={"If-None-Match": answer.headers["etag"]})
     assert newer.status_code == 200
     async with database.reading() as session:
