@@ -11,8 +11,9 @@ from sqlmodel import col
 from core.clock import day_of
 from core.jobs.service import enqueue
 from core.settings import Settings
+from entitlements.allowances import rules as allowances
 from entitlements.notices.models import Notice, NoticeChannel
-from entitlements.notices.rules import TEXTS, Text, render
+from entitlements.notices.rules import TEXTS, Text, language_of, render
 from entitlements.rulebook import service as rulebook
 
 Params = Mapping[str, str | int | date]
@@ -78,5 +79,6 @@ async def of_ids(session: AsyncSession, notice_ids: Iterable[UUID]) -> dict[UUID
 
 async def texts_of(session: AsyncSession, notices: Iterable[Notice], language: str) -> dict[UUID, Text]:
     """What each notice says, in a language."""
-    names = await rulebook.programme_names(session, language)
+    language = language_of(language)
+    names = allowances.names(language) | await rulebook.programme_names(session, language)
     return {notice.id: render(notice.code, notice.params, language, names) for notice in notices}
