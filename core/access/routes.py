@@ -44,7 +44,7 @@ class NobodySignsIn(Unavailable):
     operation_id="signIn",
     status_code=303,
     guards=[limited("login", Limit(30, timedelta(minutes=1)))],
-    responses=problems(429, 503),
+    responses=problems(400, 429, 503),
 )
 async def sign_in(
     state: State, now: NamedDependency[datetime], return_to: FromQuery[str | None] = None
@@ -243,7 +243,7 @@ async def list_clients(session: NamedDependency[AsyncSession]) -> list[ClientVie
     return [ClientView.model_validate(each) for each in await service.clients(session)]
 
 
-@get("/clients/{client_id:uuid}", operation_id="getClient", responses=problems(401, 403, 404))
+@get("/clients/{client_id:uuid}", operation_id="getClient", responses=problems(400, 401, 403, 404))
 async def get_client(client_id: FromPath[UUID], session: NamedDependency[AsyncSession]) -> ClientView:
     """One machine client with its keys."""
     return ClientView.model_validate(await service.client(session, client_id))
@@ -270,7 +270,7 @@ async def add_client_key(
     "/clients/{client_id:uuid}/keys/{thumbprint:str}",
     operation_id="removeClientKey",
     status_code=200,
-    responses=problems(401, 403, 404, 409),
+    responses=problems(400, 401, 403, 404, 409),
 )
 async def remove_client_key(
     client_id: FromPath[UUID],
@@ -288,7 +288,7 @@ async def remove_client_key(
     "/clients/{client_id:uuid}",
     operation_id="disableClient",
     status_code=200,
-    responses=problems(401, 403, 404),
+    responses=problems(400, 401, 403, 404),
 )
 async def disable_client(
     client_id: FromPath[UUID],

@@ -22,7 +22,7 @@ async def list_programmes(
     )
 
 
-@get("/{slug:str}/versions", operation_id="listRuleVersions", responses=problems(404))
+@get("/{slug:str}/versions", operation_id="listRuleVersions", responses=problems(400, 404))
 async def list_rule_versions(
     slug: FromPath[str], session: NamedDependency[AsyncSession]
 ) -> list[VersionView]:

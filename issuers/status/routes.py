@@ -53,7 +53,7 @@ async def list_status_lists(
     return Answer(listed, headers=_open_to_all(settings))
 
 
-@get("/{number:int}", operation_id="readStatusList", responses={**_TOKEN, **problems(404, 503)})
+@get("/{number:int}", operation_id="readStatusList", responses={**_TOKEN, **problems(400, 404, 503)})
 async def read_status_list(
     *,
     number: FromPath[int],

@@ -54,7 +54,7 @@ async def make_offer(
     "/{offer_id:uuid}",
     operation_id="withdrawOffer",
     guards=[MANAGERS],
-    responses=problems(401, 403, 404, 409, 422),
+    responses=problems(400, 401, 403, 404, 409, 422),
 )
 async def withdraw_offer(
     offer_id: FromPath[UUID],

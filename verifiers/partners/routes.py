@@ -39,7 +39,9 @@ async def list_partners(
     return [PartnerView.model_validate(partner) for partner in await service.managed_by(session, caller, now)]
 
 
-@get("/{partner_id:uuid}", operation_id="getPartner", guards=[MANAGERS], responses=problems(401, 403, 404))
+@get(
+    "/{partner_id:uuid}", operation_id="getPartner", guards=[MANAGERS], responses=problems(400, 401, 403, 404)
+)
 async def get_partner(
     partner_id: FromPath[UUID],
     caller: NamedDependency[Caller],
@@ -54,7 +56,7 @@ async def get_partner(
     "/{partner_id:uuid}/members",
     operation_id="listMembers",
     guards=[OPERATORS],
-    responses=problems(401, 403, 404),
+    responses=problems(400, 401, 403, 404),
 )
 async def list_members(
     partner_id: FromPath[UUID],
@@ -89,7 +91,7 @@ async def appoint_member(
     "/{partner_id:uuid}/members/{principal_id:uuid}",
     operation_id="dismissMember",
     guards=[OPERATORS],
-    responses=problems(401, 403, 404, 409, 422),
+    responses=problems(400, 401, 403, 404, 409, 422),
 )
 async def dismiss_member(
     partner_id: FromPath[UUID],

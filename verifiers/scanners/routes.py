@@ -26,7 +26,7 @@ ATTEMPTS = Limit(20, timedelta(minutes=10))
     "/venues/{venue_id:uuid}/scanner-codes",
     operation_id="inviteScanner",
     guards=[MANAGERS],
-    responses=problems(401, 403, 404, 409, 422),
+    responses=problems(400, 401, 403, 404, 409, 422),
 )
 async def invite_scanner(
     venue_id: FromPath[UUID],
@@ -91,7 +91,7 @@ async def rename_scanner(
     "/scanners/{scanner_id:uuid}",
     operation_id="removeScanner",
     guards=[MANAGERS],
-    responses=problems(401, 403, 404, 409, 422),
+    responses=problems(400, 401, 403, 404, 409, 422),
 )
 async def remove_scanner(
     scanner_id: FromPath[UUID],

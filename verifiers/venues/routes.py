@@ -40,7 +40,7 @@ async def list_venues(
     return cacheable(request, revision, today, [VenueView.model_validate(venue) for venue in found])
 
 
-@get("/{venue_id:uuid}", operation_id="getVenue", guards=[anyone], responses=problems(404))
+@get("/{venue_id:uuid}", operation_id="getVenue", guards=[anyone], responses=problems(400, 404))
 async def get_venue(venue_id: FromPath[UUID], session: NamedDependency[AsyncSession]) -> VenueView:
     """See one place."""
     return VenueView.model_validate(await service.get(session, venue_id))
@@ -78,7 +78,7 @@ async def change_venue(
     "/{venue_id:uuid}",
     operation_id="closeVenue",
     guards=[MANAGERS],
-    responses=problems(401, 403, 404, 409, 422),
+    responses=problems(400, 401, 403, 404, 409, 422),
 )
 async def close_venue(
     venue_id: FromPath[UUID],

@@ -91,7 +91,7 @@ async def list_devices(
     "/devices/{device_id:uuid}",
     operation_id="removeDevice",
     guards=[SERVED],
-    responses=problems(401, 403, 404),
+    responses=problems(400, 401, 403, 404),
 )
 async def remove_device(
     device_id: FromPath[UUID],

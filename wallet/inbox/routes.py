@@ -36,7 +36,7 @@ async def read_inbox(
     "/inbox/{message_id:uuid}/read",
     operation_id="markRead",
     status_code=204,
-    responses=problems(401, 403, 404),
+    responses=problems(400, 401, 403, 404),
 )
 async def mark_read(
     message_id: FromPath[UUID],

@@ -103,7 +103,7 @@ async def draw_printed_card(
     "/printed-cards/{card_id:uuid}/loss",
     operation_id="losePrintedCard",
     guards=[SERVED],
-    responses=problems(401, 403, 404, 409, 503),
+    responses=problems(400, 401, 403, 404, 409, 503),
 )
 async def lose_printed_card(
     *,
