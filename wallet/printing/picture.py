@@ -1,6 +1,8 @@
 """The card as a picture: the same for everybody but for name, number, day and code."""
 
 import io
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
@@ -47,6 +49,7 @@ _LABELS: Final = {
     "de-simple": ("Die Karte gilt bis", "Nummer", "Bitte Ausweis zeigen", "Code von der Karte"),
     "en": ("Valid until", "Card number", "Valid together with an ID", "Code of the card"),
 }
+_BREAKS: Final = re.compile(r"([^\s-]*-|[^\s-]+)(\s*)")
 _DPI: Final = 300
 _MILLIMETRES: Final = 25.4
 
@@ -75,18 +78,17 @@ def svg(face: Face, host: str, size: Size) -> bytes:
     layout = LAYOUTS[size]
     until, number, with_id, label = _LABELS[face.language]
     column = layout.width - layout.code - 2 * layout.margin
-    lines = [*_wrapped(face.title, column / layout.title * 1.75)]
     written = _Column(layout.margin)
-    for line in lines:
+    for line in _wrapped(face.title, _in_svg(column, layout.title)):
         written.add(line, layout.title, weight="bold")
     written.skip(layout.small)
-    for line in _wrapped(face.name, column / layout.name * 1.75):
+    for line in _wrapped(face.name, _in_svg(column, layout.name)):
         written.add(line, layout.name)
     written.skip(layout.small)
     for head, value in ((until, day_in_words(face.last_day, face.language)), (number, face.number)):
         written.add(head, layout.small, fill="#444")
         written.add(value, layout.small * 1.25)
-    for line in _wrapped(with_id, column / layout.small * 1.75):
+    for line in _wrapped(with_id, _in_svg(column, layout.small)):
         written.add(line, layout.small, fill="#444")
     code = _code(face.text, host).svg(label)
     x, y = layout.width - layout.code - layout.margin / 2, (layout.height - layout.code) / 2
@@ -125,7 +127,7 @@ def png(face: Face, host: str, size: Size) -> bytes:
     ]
     for at, (text, height, grey) in enumerate(blocks):
         font = _font(_dots(height))
-        for line in _fitted(text, font, column):
+        for line in _wrapped(text, _in_dots(column, font)):
             pen.text((_dots(layout.margin), y), line, fill=grey, font=font)
             y += _dots(height * 1.3)
         if at < 2:
@@ -190,31 +192,30 @@ def _dots(millimetres: float) -> int:
     return round(millimetres / _MILLIMETRES * _DPI)
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _wrapped(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """The text in lines that fit, broken at spaces and behind hyphens; at most four, the rest is cut off."""
     lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
-            lines[-1] = f"{lines[-1]} {word}"
+    for part, after in _BREAKS.findall(text):
+        # A part knows whether a space stood behind it; lines carry it until they end.
+        if lines and fits((lines[-1] + part).strip()):
+            lines[-1] += part + after
         else:
-            lines.append(word)
-    return [_cut(line, font, width) for line in lines[:3]]
+            lines.append(part + after)
+    return [_cut(line.strip(), fits) for line in lines[:4]]
 
 
-def _cut(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    if font.getlength(line) <= width:
+def _cut(line: str, fits: Callable[[str], bool]) -> str:
+    if fits(line):
         return line
-    while line and font.getlength(line + "…") > width:
+    while line and not fits(line + "…"):
         line = line[:-1]
     return line + "…"
 
 
-def _wrapped(text: str, letters: float) -> list[str]:
+def _in_svg(width: float, height: float) -> Callable[[str], bool]:
     # Whoever renders the SVG chooses the font: a letter is reckoned at a little more than half its height.
-    most = max(4, int(letters))
-    lines: list[str] = []
-    for word in text.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= most:
-            lines[-1] = f"{lines[-1]} {word}"
-        else:
-            lines.append(word)
-    return [line if len(line) <= most else line[: most - 1] + "…" for line in lines[:3]]
+    return lambda line: len(line) * height * 0.57 <= width
+
+
+def _in_dots(width: int, font: ImageFont.FreeTypeFont) -> Callable[[str], bool]:
+    return lambda line: font.getlength(line) <= width
