@@ -6,7 +6,11 @@ import core.access.routes
 import core.audit.routes
 import entitlements.allowances.routes
 import entitlements.decisions.routes
+import entitlements.deliveries.routes
+import entitlements.facts.routes
 import entitlements.grants.routes
+import entitlements.people.routes
+import entitlements.registers.routes
 import entitlements.rulebook.routes
 import issuers.authorities.routes
 import issuers.status.routes
@@ -27,10 +31,14 @@ import wallet.printing.routes
 ROUTERS: list[Router] = [
     *core.access.routes.ROUTERS,
     core.audit.routes.router,
+    *entitlements.people.routes.ROUTERS,
+    *entitlements.registers.routes.ROUTERS,
+    entitlements.facts.routes.router,
     entitlements.rulebook.routes.router,
     entitlements.allowances.routes.router,
     entitlements.grants.routes.router,
     *entitlements.decisions.routes.ROUTERS,
+    *entitlements.deliveries.routes.ROUTERS,
     issuers.authorities.routes.router,
     issuers.status.routes.router,
     verifiers.partners.routes.router,

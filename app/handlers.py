@@ -9,6 +9,7 @@ import core.audit.service
 import core.idempotency
 import core.limits.service
 import entitlements.decisions.service
+import entitlements.deliveries.service
 import entitlements.grants.service
 import issuers.authorities.service
 import issuers.credentials.service
@@ -31,6 +32,9 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "audit.seal": partial(core.audit.service.seal, vault=vault),
         "limits.forget": core.limits.service.forget_ended,
         "sessions.forget": core.access.service.forget_sessions,
+        "delivery.apply": partial(entitlements.deliveries.service.apply_job, settings=settings, vault=vault),
+        "deliveries.sweep": entitlements.deliveries.service.sweep,
+        "facts.turn": partial(entitlements.deliveries.service.turn, settings=settings),
         "decisions.turn": partial(entitlements.decisions.service.turn, settings=settings),
         "grants.turn": partial(entitlements.grants.service.turn, settings=settings),
         "allowances.turn": partial(entitlements.grants.service.turn_allowances, settings=settings),
@@ -57,6 +61,8 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
         every("audit.seal", timedelta(minutes=1)),
         every("limits.forget", timedelta(minutes=10)),
         every("sessions.forget", timedelta(hours=1)),
+        nightly("facts.turn", settings.zone),
+        nightly("deliveries.sweep", settings.zone),
         nightly("decisions.turn", settings.zone),
         nightly("grants.turn", settings.zone),
         nightly("allowances.turn", settings.zone),

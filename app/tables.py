@@ -7,6 +7,7 @@ import core.jobs.models
 import core.limits.models
 import entitlements.allowances.models
 import entitlements.decisions.models
+import entitlements.deliveries.models
 import entitlements.facts.models
 import entitlements.grants.models
 import entitlements.ledger.models

@@ -96,6 +96,7 @@ class DeliveryRow(SQLModel, table=True):
         Index("ix_delivery_rows_anchor", "delivery_id", "anchor"),
         Index("ix_delivery_rows_number_hash", "delivery_id", "number_hash"),
         Index("ix_delivery_rows_household_hash", "delivery_id", "household_hash"),
+        Index("ix_delivery_rows_person_id", "person_id", "delivery_id"),
         personal("person_id"),
     )
 
@@ -115,11 +116,12 @@ class DeliveryRow(SQLModel, table=True):
     value_day: date | None = None
     withdrawn: bool = False
     valid_from: date | None = None
+    valid_until: date | None = None
     valid_next: date | None = None
     stated_at: datetime | None = Field(default=None, sa_type=Moment)
     item_id: UUID
     """The id that the fact, person or household gets if it is new."""
-    person_id: UUID | None = Field(default=None, index=True)
+    person_id: UUID | None = None
     household_id: UUID | None = None
     anchor: UUID | None = None
     """What is applied together: the household, or the person alone."""

@@ -33,13 +33,14 @@ from entitlements.deliveries.rules import (
     Frame,
     HouseholdSaid,
     PersonSaid,
+    Refused,
     Result,
     Said,
     read_cells,
     read_json,
 )
 from entitlements.facts.history import typed
-from entitlements.facts.rules import OPEN
+from entitlements.facts.rules import OPEN, last_day
 from entitlements.people.bulk import insert_rows, table_of
 from entitlements.people.rules import IDENTITY_FIELDS
 from entitlements.people.service import identification_hash
@@ -246,14 +247,14 @@ class _Json:
     def __init__(self, frame: Frame) -> None:
         self._frame, self._lines = frame, Lines()
 
-    def feed(self, piece: bytes) -> Iterator[Said | Result]:
+    def feed(self, piece: bytes) -> Iterator[Said]:
         return (self._read(line) for line in self._lines.feed(piece))
 
-    def close(self) -> Iterator[Said | Result]:
+    def close(self) -> Iterator[Said]:
         return (self._read(line) for line in self._lines.close())
 
-    def _read(self, line: bytes | TooLong) -> Said | Result:
-        return Result.TOO_LONG if isinstance(line, TooLong) else read_json(line, self._frame)
+    def _read(self, line: bytes | TooLong) -> Said:
+        return Refused(Result.TOO_LONG) if isinstance(line, TooLong) else read_json(line, self._frame)
 
 
 class _Cells:
@@ -263,13 +264,13 @@ class _Cells:
         self._frame, self._records = frame, Records()
         self._header: Sequence[str] | None = None
 
-    def feed(self, piece: bytes) -> Iterator[Said | Result]:
+    def feed(self, piece: bytes) -> Iterator[Said]:
         return self._rows(self._records.feed(piece))
 
-    def close(self) -> Iterator[Said | Result]:
+    def close(self) -> Iterator[Said]:
         return self._rows(self._records.close())
 
-    def _rows(self, records: Iterator[list[str] | TooLong | None]) -> Iterator[Said | Result]:
+    def _rows(self, records: Iterator[list[str] | TooLong | None]) -> Iterator[Said]:
         for record in records:
             if self._header is None:
                 names = [name.strip() for name in record] if isinstance(record, list) else []
@@ -277,9 +278,9 @@ class _Cells:
                     raise HeaderUnknown
                 self._header = names
             elif record is None:
-                yield Result.MALFORMED
+                yield Refused(Result.MALFORMED)
             elif isinstance(record, TooLong):
-                yield Result.TOO_LONG
+                yield Refused(Result.TOO_LONG)
             else:
                 yield read_cells(self._header, record, self._frame)
 
@@ -300,6 +301,7 @@ _COLUMNS = (
     "value_day",
     "withdrawn",
     "valid_from",
+    "valid_until",
     "valid_next",
     "stated_at",
     "item_id",
@@ -325,7 +327,7 @@ class _Staging:
                 lambda session: insert_rows(session, table_of(DeliveryRow), _COLUMNS, rows)
             )
 
-    def add(self, said: Said | Result) -> None:
+    def add(self, said: Said) -> None:
         """One row, as the parts that it consists of."""
         self.position += 1
         match said:
@@ -335,8 +337,9 @@ class _Staging:
                 self._person(said)
             case HouseholdSaid():
                 self._household(said)
-            case _:
-                self._part(0, "none", result=said.value)
+            case Refused():
+                hashed = self._hash(said.number) if said.number is not None else None
+                self._part(0, "none", number_hash=hashed, result=said.result.value)
 
     def _fact(self, said: FactSaid) -> None:
         hashed, sealed = self._number(said.number) if said.number is not None else (None, None)
@@ -355,6 +358,7 @@ class _Staging:
                 value_day=value_day,
                 withdrawn=value is None,
                 valid_from=said.first,
+                valid_until=last_day(said.following) or OPEN,
                 valid_next=said.following,
                 stated_at=said.stated_at,
             )
@@ -386,6 +390,7 @@ class _Staging:
                 value_text=value_text,
                 value_day=value_day,
                 valid_from=SINCE_EVER,
+                valid_until=OPEN,
                 valid_next=OPEN,
                 stated_at=said.stated_at,
             )

@@ -105,7 +105,20 @@ class HouseholdSaid:
     stated_at: datetime
 
 
-Said = FactSaid | PersonSaid | HouseholdSaid
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that cannot be taken, and whom it was about, if that much can be read."""
+
+    result: Result
+    number: str | None = None
+
+
+Said = FactSaid | PersonSaid | HouseholdSaid | Refused
+
+ABOUT_SOMEBODY = frozenset({Result.WRONG_TYPE, Result.BAD_DAYS, Result.BAD_MOMENT, Result.BAD_TEXT})
+"""A row like this in a full delivery does mention the person: what stands about them is not left out."""
+ABOUT_ANYBODY = frozenset({Result.MALFORMED, Result.TOO_LONG, Result.BAD_NUMBER})
+"""A row like this in a full delivery may be about anybody: nothing can be concluded from who is left out."""
 
 COLUMNS = frozenset(
     {
@@ -149,21 +162,21 @@ class Bad(Exception):
         self.result = result
 
 
-def read_json(line: bytes, frame: Frame) -> Said | Result:
+def read_json(line: bytes, frame: Frame) -> Said:
     """What a line of NDJSON says, or why it cannot be taken."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
-        return Result.MALFORMED
+        return Refused(Result.MALFORMED)
     if not isinstance(fields, dict):
-        return Result.MALFORMED
+        return Refused(Result.MALFORMED)
     return read(fields, frame)
 
 
-def read_cells(header: Sequence[str], cells: Sequence[str], frame: Frame) -> Said | Result:
+def read_cells(header: Sequence[str], cells: Sequence[str], frame: Frame) -> Said:
     """What a record of CSV says, or why it cannot be taken; an empty cell is one that is not there."""
     if len(cells) != len(header):
-        return Result.MALFORMED
+        return Refused(Result.MALFORMED)
     fields: dict[str, Any] = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
     if "members" in header and fields.get("row") == "household":
         fields["members"] = [one.strip() for one in fields.get("members", "").split(";") if one.strip()]
@@ -172,13 +185,13 @@ def read_cells(header: Sequence[str], cells: Sequence[str], frame: Frame) -> Sai
     return read(fields, frame)
 
 
-def read(fields: Mapping[str, Any], frame: Frame) -> Said | Result:
+def read(fields: Mapping[str, Any], frame: Frame) -> Said:
     """What the members of a row say, or why it cannot be taken."""
     form = fields.get("row")
     try:
         allowed = _OF_FORM.get(form) if isinstance(form, str) else None
         if allowed is None or not fields.keys() <= allowed:
-            return Result.MALFORMED
+            return Refused(Result.MALFORMED)
         match form:
             case "fact":
                 return _fact(fields, frame)
@@ -187,7 +200,14 @@ def read(fields: Mapping[str, Any], frame: Frame) -> Said | Result:
             case _:
                 return _person(fields, frame)
     except Bad as bad:
-        return bad.result
+        return Refused(bad.result, _about(fields) if bad.result in ABOUT_SOMEBODY else None)
+
+
+def _about(fields: Mapping[str, Any]) -> str | None:
+    try:
+        return _number(fields, "number")
+    except Bad:
+        return None
 
 
 def _fact(fields: Mapping[str, Any], frame: Frame) -> FactSaid:

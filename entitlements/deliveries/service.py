@@ -1,0 +1,277 @@
+"""What is done with deliveries, and what re-assesses people: release, reject, link, merge, forget, turn of the day."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from core.access.rules import Caller
+from core.audit.service import note
+from core.clock import day_of
+from core.database import Database
+from core.errors import Conflict, NotFound
+from core.jobs.service import enqueue
+from core.settings import Settings
+from core.vault import Vault
+from entitlements.deliveries.applying import advance, reassess, take_up
+from entitlements.deliveries.models import OVER, Delivery, DeliveryRow, State
+from entitlements.deliveries.receiving import Announced, Received, discard, receive
+from entitlements.deliveries.rules import SMALL, Result
+from entitlements.facts.service import closure, turning
+from entitlements.people import service as people
+from entitlements.people.models import Merge
+from entitlements.registers.models import Link, Register, Review
+from entitlements.registers.service import decide_review, register_of
+
+STEPS = 8
+"""Transactions that a request spends on a small delivery before it leaves the rest to a job."""
+TURNED = 500
+"""Persons that one job of the nightly turn derives anew."""
+KEPT = timedelta(days=30)
+"""How long the rows of a finished delivery can be looked at."""
+WAITING = timedelta(days=365)
+"""How long rows wait for a link."""
+
+log = structlog.get_logger("deliveries")
+
+
+class NotHeld(Conflict):
+    """There is nothing to decide about this delivery."""
+
+    slug, title = "delivery-not-held", "This delivery is not held"
+
+
+# ---- deliveries ----
+
+
+async def deliver(
+    database: Database,
+    vault: Vault,
+    settings: Settings,
+    caller: Caller,
+    *,
+    announced: Announced,
+    body: AsyncIterator[bytes],
+    now: datetime,
+) -> Received:
+    """Takes a delivery in, and applies it at once if it is small; a large one is left to the job.
+
+    Works in transactions of its own: what comes in may take minutes, and nobody waits for it meanwhile.
+    """
+    async with database.reading() as session:
+        register = await register_of(session, caller)
+    received = await receive(
+        database, vault, settings, caller, register, announced=announced, body=body, now=now
+    )
+    log.info("delivery.received", delivery=str(received.delivery_id), known=received.known)
+    if received.known or announced.rows > SMALL:
+        return received
+
+    async def step(session: AsyncSession) -> bool:
+        return await advance(session, received.delivery_id, now, settings=settings, vault=vault)
+
+    for _ in range(STEPS):
+        if not await database.in_transaction(step):
+            return received
+    await database.in_transaction(lambda session: go_on(session, received.delivery_id, now))
+    return received
+
+
+async def go_on(session: AsyncSession, delivery_id: UUID, now: datetime) -> None:
+    """Owes the next step of a delivery."""
+    await enqueue(
+        session,
+        "delivery.apply",
+        {"delivery_id": str(delivery_id)},
+        run_at=now,
+        once=f"delivery {delivery_id} on",
+    )
+
+
+async def apply_job(
+    session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings, vault: Vault
+) -> None:
+    """The job "delivery.apply": one step, and owes the next."""
+    delivery_id = UUID(payload["delivery_id"])
+    if await advance(session, delivery_id, now, settings=settings, vault=vault):
+        await go_on(session, delivery_id, now)
+
+
+async def release(session: AsyncSession, caller: Caller, delivery_id: UUID, now: datetime) -> Delivery:
+    """Lets a held delivery be applied after all."""
+    row = await _decide(session, caller, delivery_id, State.APPLYING, now)
+    note(session, caller, "delivery.released", ("delivery", delivery_id), now=now)
+    await go_on(session, delivery_id, now)
+    return row
+
+
+async def reject(session: AsyncSession, caller: Caller, delivery_id: UUID, now: datetime) -> Delivery:
+    """Lets nothing of a held delivery count."""
+    row = await _decide(session, caller, delivery_id, State.REJECTED, now)
+    note(session, caller, "delivery.rejected", ("delivery", delivery_id), now=now, reason=row.reason)
+    await session.execute(delete(DeliveryRow).where(col(DeliveryRow.delivery_id) == delivery_id))
+    return row
+
+
+async def _decide(
+    session: AsyncSession, caller: Caller, delivery_id: UUID, state: State, now: datetime
+) -> Delivery:
+    decided = await session.execute(
+        update(Delivery)
+        .where(col(Delivery.id) == delivery_id, col(Delivery.state) == State.HELD)
+        .values(
+            state=state,
+            decided_by=caller.principal_id,
+            decided_at=now,
+            finished_at=now if state in OVER else None,
+        )
+        .returning(col(Delivery.id))
+        .execution_options(synchronize_session=False)
+    )
+    if decided.scalar_one_or_none() is None:
+        await delivery(session, delivery_id, None)
+        raise NotHeld
+    return await delivery(session, delivery_id, None)
+
+
+async def delivery(session: AsyncSession, delivery_id: UUID, register: Register | None) -> Delivery:
+    """A delivery; for a register, only one of its own, and for nobody one that is still coming in."""
+    row = await session.get(Delivery, delivery_id, populate_existing=True)
+    if row is None or row.state is State.RECEIVING:
+        raise NotFound
+    if register is not None and row.register_id != register.id:
+        raise NotFound
+    return row
+
+
+async def deliveries(
+    session: AsyncSession,
+    register: Register | None,
+    *,
+    state: State | None,
+    before: UUID | None,
+    limit: int,
+) -> list[Delivery]:
+    """Deliveries, newest first."""
+    query = select(Delivery).where(col(Delivery.state) != State.RECEIVING)
+    if register is not None:
+        query = query.where(col(Delivery.register_id) == register.id)
+    if state is not None:
+        query = query.where(col(Delivery.state) == state)
+    if before is not None:
+        query = query.where(col(Delivery.id) < before)
+    rows = await session.execute(query.order_by(col(Delivery.id).desc()).limit(limit))
+    return list(rows.scalars())
+
+
+async def results(session: AsyncSession, delivery_id: UUID) -> dict[str, int]:
+    """How many rows of a delivery had which result, those without one left out."""
+    rows = await session.execute(
+        select(col(DeliveryRow.result), func.count())
+        .where(
+            col(DeliveryRow.delivery_id) == delivery_id,
+            col(DeliveryRow.part) == 0,
+            col(DeliveryRow.result).is_not(None),
+        )
+        .group_by(col(DeliveryRow.result))
+        .order_by(col(DeliveryRow.result))
+    )
+    return {result: count for result, count in rows if result is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """What became of one row; never what it said."""
+
+    position: int
+    result: Result | None
+
+
+async def rows(
+    session: AsyncSession, delivery_id: UUID, *, result: Result | None, after: int, limit: int
+) -> list[RowResult]:
+    """The rows of a delivery in their order, one page."""
+    query = select(col(DeliveryRow.position), col(DeliveryRow.result)).where(
+        col(DeliveryRow.delivery_id) == delivery_id,
+        col(DeliveryRow.part) == 0,
+        col(DeliveryRow.position) > after,
+    )
+    if result is not None:
+        query = query.where(col(DeliveryRow.result) == result.value)
+    found = await session.execute(query.order_by(col(DeliveryRow.position)).limit(limit))
+    return [RowResult(position, Result(code) if code else None) for position, code in found]
+
+
+async def sweep(session: AsyncSession, _payload: dict[str, Any], now: datetime) -> None:
+    """The nightly job: drops uploads that broke off, and rows that nobody needs any more."""
+    broken = await session.execute(
+        select(col(Delivery.id)).where(
+            col(Delivery.state) == State.RECEIVING, col(Delivery.received_at) < now - timedelta(days=1)
+        )
+    )
+    for delivery_id in broken.scalars().all():
+        await discard(session, delivery_id)
+    for age, waits in ((KEPT, False), (WAITING, True)):
+        old = select(col(Delivery.id)).where(col(Delivery.finished_at) < now - age)
+        no_link = col(DeliveryRow.result) == Result.NO_LINK.value
+        await session.execute(
+            delete(DeliveryRow).where(col(DeliveryRow.delivery_id).in_(old), no_link if waits else ~no_link)
+        )
+
+
+# ---- who is who ----
+
+
+async def decide(
+    session: AsyncSession,
+    vault: Vault,
+    settings: Settings,
+    caller: Caller,
+    review_id: UUID,
+    *,
+    person_id: UUID | None,
+    now: datetime,
+) -> Review:
+    """Says whom a waiting number means, and applies the rows that waited for it; None dismisses it."""
+    review = await decide_review(session, vault, caller, review_id, person_id=person_id, now=now)
+    if person_id is not None:
+        locked = await session.execute(
+            select(Register).where(col(Register.id) == review.register_id).with_for_update()
+        )
+        await take_up(session, vault, locked.scalar_one(), now=now, settings=settings)
+    return review
+
+
+async def merge_persons(
+    session: AsyncSession, settings: Settings, caller: Caller, gone_id: UUID, kept_id: UUID, *, now: datetime
+) -> Merge:
+    """Two persons turn out to be one; everybody whom that concerns is assessed anew."""
+    act = await people.merge(session, caller, gone_id, kept_id, now)
+    concerned = await closure(session, [kept_id])
+    await reassess(session, concerned, now=now, settings=settings, cause=f"merge:{act.id}")
+    return act
+
+
+async def forget(session: AsyncSession, caller: Caller, person_id: UUID, now: datetime) -> None:
+    """Destroys at once what names a person, here and in every backup that is made without the identity keys."""
+    ids = list(await people.aliases(session, [person_id]))
+    await people.forget(session, person_id, caller=caller, now=now)
+    await session.execute(update(Link).where(col(Link.person_id).in_(ids)).values(sealed_number=None))
+    await session.execute(delete(DeliveryRow).where(col(DeliveryRow.person_id).in_(ids)))
+
+
+# ---- the turn of the day ----
+
+
+async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *, settings: Settings) -> None:
+    """The job "facts.turn": whoever has a fact that began or is over today is derived and judged anew."""
+    turned = await turning(session, day_of(now, settings.zone), limit=TURNED)
+    await reassess(session, turned, now=now, settings=settings, cause="turn")
+    if len(turned) == TURNED:
+        await enqueue(session, "facts.turn", {}, run_at=now, once="facts.turn on")
