@@ -122,8 +122,8 @@ class Coded(click.Group):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            error.exit_code = FAILED
-            raise
+            error.show()
+            ctx.exit(FAILED)
 
 
 def euros(cents: int, language: str) -> str:

@@ -54,7 +54,7 @@ def check(outside: Outside, png: Path | None, text: str | None, stdin: str | Non
                 "In diesem Bild ist kein Code zu lesen.", "There is no code to be read in this picture."
             )
     elif "-" in {text, stdin}:
-        text = click.get_text_stream("stdin").read().strip()
+        text = sys.stdin.read().strip()
     if not text:
         raise click.UsageError("--png FILE, --text TEXT or - is needed")
     device = Scanner(outside.wire, outside.drawer)

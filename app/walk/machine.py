@@ -1,10 +1,13 @@
 """A department's system: proves itself with its own key, and delivers."""
 
 import json
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import jwt
@@ -16,6 +19,7 @@ from core import jose
 from core.vault import Signer, SoftwareSigner
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+NDJSON, CSV = "application/x-ndjson", "text/csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +98,46 @@ class Machine:
         headers = {**self.headers(), **rest.pop("headers", {})}
         answer = self._wire.ask(method, target, headers=headers, **rest)
         return answer.json() if answer.content else None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """How far a delivery has come, and what became of its rows."""
+
+    id: str
+    name: str
+    state: str
+    reason: str
+    rows: int
+    results: dict[str, int]
+
+    @staticmethod
+    def of(view: Mapping[str, Any]) -> "Delivered":
+        return Delivered(
+            **{name: view[name] for name in ("id", "name", "state", "reason", "rows", "results")}
+        )
+
+
+def deliver(
+    machine: Machine,
+    rows: bytes,
+    *,
+    mode: str = "changes",
+    name: str | None = None,
+    as_of: datetime | None = None,
+    media: str = NDJSON,
+    patience: float = 60,
+) -> Delivered:
+    """Hands rows over, and waits until they are applied, held or rejected, or patience is at its end."""
+    lines = sum(bool(line.strip()) for line in rows.splitlines()) - (media == CSV)
+    query = {"name": name or f"{uuid4()}", "rows": str(lines), "mode": mode}
+    if as_of is not None:
+        query["as_of"] = as_of.isoformat()
+    view = machine.ask(
+        "POST", f"/v1/deliveries?{urlencode(query)}", body=rows, headers={"Content-Type": media}
+    )
+    until = time.monotonic() + patience
+    while view["state"] in {"checking", "applying"} and time.monotonic() < until:
+        time.sleep(0.1)
+        view = machine.ask("GET", f"/v1/deliveries/{view['id']}")
+    return Delivered.of(view)

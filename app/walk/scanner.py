@@ -1,17 +1,40 @@
 """A venue's device: enrolled once by a code, checks with the server or alone, and redeems."""
 
 import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
+import verifiers.checks
 from app.walk.keeping import Drawer, NotThere
 from app.walk.wire import Wire
 from core import jose
 from core.access.signatures import sign_request
+from core.clock import day_of
+from issuers.credentials.card import CardId
+from issuers.trustlist.rules import TrustList
+from issuers.trustlist.rules import read as read_trust_list
+from verifiers.bundles.rules import Memory, judge_offline, open_bundle, remember
+from verifiers.bundles.schemas import BundleView
+from verifiers.offers.rules import Language
+from verifiers.offers.words import asked, words
 from verifiers.scanners.rules import to_be_signed, understood
 
 KEY = "scanner-key"
-STATE = "scanner"
+STATE, BUNDLE, MEMORY = "scanner", "bundle", "memory"
+ZONE = ZoneInfo("Europe/Berlin")
+WORDS = words(Path(verifiers.checks.__file__).with_name("words.yaml"))
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a bundle brought."""
+
+    offers: int
+    lists: int
 
 
 class Scanner:
@@ -68,3 +91,77 @@ class Scanner:
             headers["Content-Type"] = "application/json"
         answer = self.wire.ask(method, target, body=body or None, headers=headers)
         return answer.json() if answer.content else None
+
+    # ---- without a network ----
+
+    def fetch_bundle(self) -> Fetched:
+        """Takes along what is needed to judge alone; refuses what is older than what it has."""
+        said = self._signed("GET", "/v1/bundle")
+        view = BundleView.model_validate_json(json.dumps(said))
+        now = self.wire.now()
+        kept = self._drawer.read(BUNDLE)
+        # The first list is believed as it comes from the server that let the device in; every later one only if
+        # an anchor of the list before has signed it.
+        held = _trust_list(kept["bundle"]["trust_list"]) if kept else None
+        trusted = held or _trust_list(view.trust_list)
+        kit = open_bundle(view, trusted.anchors_at(max(now, trusted.issued_at)), held, now)
+        memory = self._memory()
+        remember(memory, kit)
+        self._drawer.write(BUNDLE, {"bundle": said, "ahead": self.wire.ask_time().total_seconds()})
+        self._keep_memory(memory)
+        return Fetched(len(view.offers), len(view.status_lists))
+
+    def check_alone(self, text: str) -> dict[str, Any]:
+        """Judges the text of a code without a word to the server; NotThere before the first bundle."""
+        kept = self._drawer.read(BUNDLE)
+        if not kept:
+            raise NotThere("bundle")
+        view = BundleView.model_validate_json(json.dumps(kept["bundle"]))
+        held = _trust_list(view.trust_list)
+        # As of its own moment: whether it is too old by now is for the judgement to say.
+        kit = open_bundle(view, held.anchors_at(held.issued_at), None, held.issued_at)
+        memory = self._memory()
+        now = self.wire.clock.now() + timedelta(seconds=kept["ahead"])
+        judgement = judge_offline(text, kit, memory, now=now, today=day_of(now, ZONE))
+        self._keep_memory(memory)
+        language = asked(self.wire.language)
+        offers = {str(each.id): each.texts.get(language) or each.texts[Language.DE] for each in view.offers}
+        told: dict[str, Any] = {
+            "outcome": judgement.outcome.value,
+            "reason": judgement.reason,
+            "headline": WORDS["outcome"][judgement.outcome][language],
+            "explanation": WORDS["reason"][judgement.reason][language] if judgement.reason else "",
+            "name": judgement.name or "",
+            "compare_name": judgement.compare_name,
+        }
+        for name in ("offers", "offers_with_name"):
+            told[name] = [{"id": offer.id, "text": offers[offer.id]} for offer in getattr(judgement, name)]
+        # Alone, nothing can be redeemed: there is no receipt.
+        self.keep(receipt=None, offers=told["offers"])
+        return told
+
+    def _memory(self) -> Memory:
+        kept = self._drawer.read(MEMORY)
+        if not kept:
+            return Memory()
+        return Memory(
+            floor=datetime.fromisoformat(kept["floor"]),
+            newest={int(number): datetime.fromisoformat(at) for number, at in kept["newest"].items()},
+            last_accepted={CardId(number, index): second for number, index, second in kept["last_accepted"]},
+        )
+
+    def _keep_memory(self, memory: Memory) -> None:
+        self._drawer.write(
+            MEMORY,
+            {
+                "floor": memory.floor.isoformat(),
+                "newest": {str(number): at.isoformat() for number, at in memory.newest.items()},
+                "last_accepted": [
+                    [card.status_list, card.index, second] for card, second in memory.last_accepted.items()
+                ],
+            },
+        )
+
+
+def _trust_list(token: str) -> TrustList:
+    return read_trust_list(jose.read_object(jose.unb64url(token.split(".")[1])))

@@ -51,7 +51,8 @@ class Wire:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url, self.language = url.rstrip("/"), language
-        self._show, self._clock = show, clock or SystemClock()
+        self.clock = clock or SystemClock()
+        self._show = show
         self._client = httpx.Client(
             timeout=60,
             transport=transport,
@@ -111,13 +112,13 @@ class Wire:
         if self._ahead is None:
             self.ask_time()
         assert self._ahead is not None
-        return self._clock.now() + self._ahead
+        return self.clock.now() + self._ahead
 
     def ask_time(self) -> timedelta:
         """Asks what time it is at the server, and gives by how much our own clock is behind."""
-        before = self._clock.now()
+        before = self.clock.now()
         answer = self.ask("GET", "/v1/time").json()
-        after = self._clock.now()
+        after = self.clock.now()
         # The answer was made somewhere between the two; the middle is off by half the way at most.
         self._ahead = datetime.fromisoformat(answer["now"]) - (before + (after - before) / 2)
         return self._ahead

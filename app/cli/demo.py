@@ -1,0 +1,102 @@
+"""`citycard demo`: a whole city on one machine, with one command."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from app.cli.running import migrate_to_head
+from app.demo.accounts import logins
+from app.demo.city import PERSONS, City
+from app.demo.running import FOLDER, PASSWORD, Demo
+from app.serving import serve_forever
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", default=8000, show_default=True, help="On which port.")
+@click.option(
+    "--fresh/--keep", default=False, help="Begin with a new city, or go on with the one that stands.  [keep]"
+)
+@click.option(
+    "--persons",
+    default=PERSONS,
+    show_default=True,
+    type=click.IntRange(10, 20_000),
+    help="How many people live there.",
+)
+@click.option(
+    "--folder",
+    default=FOLDER,
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where everything is kept.",
+)
+@click.option(
+    "--database-url", help="Another database than the SQLite file in that folder; it must be empty."
+)
+@click.option("--fill-only", is_flag=True, help="Make the city and stop.")
+def demo(
+    host: str,
+    port: int,
+    *,
+    fresh: bool,
+    persons: int,
+    folder: Path,
+    database_url: str | None,
+    fill_only: bool,
+) -> None:
+    """Migrate, fill the demo city, serve it, and say where to look and how to sign in.
+
+    Everything is kept under var/demo; the clock can be moved with POST /demo/clock.
+    """
+    demo = Demo.at(folder, port, database_url=database_url)
+    city = None if fresh else demo.city()
+    if city is None:
+        demo.clear()
+    demo.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    migrate_to_head(demo.settings.database_url)
+    if city is None:
+        click.echo(f"Die Stadt entsteht … / Making the city … ({persons} Menschen / people)")
+        begun = time.perf_counter()
+        city = asyncio.run(demo.fill(persons=persons, tell=_tell))
+        click.echo(f"  {time.perf_counter() - begun:6.1f} s")
+    if fill_only:
+        sys.exit(0)
+    click.echo(greeting(demo, city))
+    asyncio.run(serve_forever(demo.application(city), host, port))
+
+
+def _tell(what: str, seconds: float) -> None:
+    click.echo(f"  {seconds:6.1f} s  {what}")
+
+
+def greeting(demo: Demo, city: City) -> str:
+    """Where to look, how to sign in, and what to try next, in German and English."""
+    url, clients = demo.settings.public_url, demo.folder / "clients"
+    accounts = "\n".join(
+        f"    {login.account.sub:<16} {login.account.name} – {login.account.about}" for login in logins(city)
+    )
+    return f"""
+citycard läuft / is running: {url}
+
+  Startseite / start page        {url}/
+  Schnittstelle / API reference  {url}/api  ·  {url}/schema/openapi.yaml
+
+  Anmelden / sign in             {url}/login   Passwort / password: {PASSWORD}
+{accounts}
+
+  Weiter in einem zweiten Terminal / next, in a second terminal:
+    citycard walk                             die ganze Geschichte / the whole story  (--lang en)
+    citycard phone login --as familie         dann / then: enrol, top-up, card, show
+    citycard scanner --help                   ein Prüfgerät / a scanner
+    citycard token --client {clients / "jobcenter.json"}
+    curl -X POST {url}/demo/clock -H 'Content-Type: application/json' -d '{{"forward": "P1D"}}'
+
+  Ende / stop: Strg-C / Ctrl-C
+"""
+
+
+COMMANDS = (demo,)

@@ -1,0 +1,118 @@
+"""The demo as a whole: its folder, its settings, and the application with the doors that only a demo has."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from litestar import Litestar
+
+from app.application import create_app
+from app.demo.accounts import logins, newcomer
+from app.demo.city import PERSONS, City
+from app.demo.clock import DemoClock, create_clock, remembered
+from app.demo.filling import Filling
+from app.demo.provider import PASSWORD, create_provider
+from app.handlers import handlers, recurring
+from core.access.doorkeeper import DEMO_CLIENT_SECRET, DEMO_PROVIDER
+from core.clock import day_of
+from core.database import Database
+from core.jobs.service import Worker
+from core.settings import Mode, Settings
+from core.vault import open_vault
+
+FOLDER = Path("var/demo")
+SECRET = "the-demo-has-no-secrets-at-all"  # noqa: S105  (and is refused in production mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """An account, as the start page names it."""
+
+    name: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """One demo city and where it is kept."""
+
+    folder: Path
+    settings: Settings
+
+    @staticmethod
+    def at(folder: Path, port: int, *, database_url: str | None = None) -> "Demo":
+        """The demo in this folder, served on this port."""
+        folder = folder.resolve()
+        url = f"http://localhost:{port}"
+        settings = Settings(
+            mode=Mode.DEMO,
+            database_url=database_url or f"sqlite+aiosqlite:///{folder / 'citycard.sqlite'}",
+            public_url=url,
+            vault_file=folder / "vault.json",
+            vault_secret=SECRET,
+            oidc_issuer=url + DEMO_PROVIDER,
+            oidc_client_secret=DEMO_CLIENT_SECRET,
+            _env_file=None,
+        )
+        return Demo(folder, settings)
+
+    @property
+    def _mark(self) -> Path:
+        """Written when the city is complete: what it was made of, so that it can be named again."""
+        return self.folder / "city.json"
+
+    @property
+    def clock_file(self) -> Path:
+        return self.folder / "clock.json"
+
+    def clear(self) -> None:
+        """Forgets the city: its database, keys and clock, and nothing else that may lie in the folder."""
+        shutil.rmtree(self.folder / "clients", ignore_errors=True)
+        for pattern in ("citycard.sqlite*", "vault.json*", "clock.json", "city.json"):
+            for path in self.folder.glob(pattern):
+                path.unlink()
+
+    def city(self) -> City | None:
+        """The city that stands here; None where there is none, or one that was never finished."""
+        if not self._mark.exists():
+            return None
+        made = json.loads(self._mark.read_text(encoding="ascii"))
+        return City(date.fromisoformat(made["today"]), persons=made["persons"])
+
+    async def fill(self, *, persons: int = PERSONS, tell: Callable[[str, float], None]) -> City:
+        """Makes the city in an empty database."""
+        clock = remembered(self.clock_file)
+        city = City(day_of(clock.now(), self.settings.zone), persons=persons)
+        vault = open_vault(self.settings)
+        database = Database(self.settings.database_url)
+        try:
+            worker = Worker(database, handlers(self.settings, vault), clock, recurring(self.settings))
+            await Filling(self.settings, vault, clock, database, worker, self.folder, tell).all(city)
+        finally:
+            await database.dispose()
+        made = {"today": city.today.isoformat(), "persons": persons}
+        self._mark.write_text(json.dumps(made), encoding="ascii")
+        return city
+
+    def application(self, city: City) -> Litestar:
+        """The application with the demo's own provider and clock."""
+        clock = remembered(self.clock_file)
+        accounts = [login.account for login in logins(city)]
+        application = create_app(
+            self.settings,
+            clock,
+            more_doors=[
+                create_provider(self.settings, accounts, newcomer=newcomer),
+                create_clock(self.settings, self.clock_file),
+            ],
+        )
+        application.state.demo_accounts = [
+            Greeted(account.sub, f"{account.name} – {account.about}") for account in accounts
+        ]
+        return application
+
+
+__all__ = ["FOLDER", "PASSWORD", "Demo", "DemoClock"]
