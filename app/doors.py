@@ -32,7 +32,7 @@ ROUTERS: list[Router] = [
     *core.access.routes.ROUTERS,
     core.audit.routes.router,
     *entitlements.people.routes.ROUTERS,
-    *entitlements.registers.routes.ROUTERS,
+    entitlements.registers.routes.router,
     entitlements.facts.routes.router,
     entitlements.rulebook.routes.router,
     entitlements.allowances.routes.router,

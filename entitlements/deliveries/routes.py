@@ -31,6 +31,8 @@ from entitlements.registers.models import Register, Review
 from entitlements.registers.schemas import Meant, ReviewPage, ReviewView
 from entitlements.registers.service import register_of, review_number, reviews
 
+READERS = allow(Role.INTEGRATION_CLIENT, Role.CASE_WORKER, Role.OPERATOR)
+
 
 class MediaUnknown(BadRequest):
     """The rows are in a form that is not taken."""
@@ -81,6 +83,7 @@ class RowsInBody(Operation):
 @post(
     "/deliveries",
     operation_id="deliverFacts",
+    guards=[allow(Role.INTEGRATION_CLIENT)],
     operation_class=RowsInBody,
     status_code=200,
     request_max_body_size=None,
@@ -118,7 +121,9 @@ async def deliver_facts(
     ],
     rows: Annotated[
         int,
-        QueryParameter(description="How many rows follow; with any other number nothing is applied", ge=0),
+        QueryParameter(
+            description="How many rows follow; with any other number nothing is applied", ge=0, le=2**53
+        ),
     ],
     mode: Annotated[
         Mode,
@@ -174,7 +179,7 @@ async def _own(session: AsyncSession, caller: Caller) -> Register | None:
     return await register_of(session, caller) if caller.has(Role.INTEGRATION_CLIENT) else None
 
 
-@get("/deliveries", operation_id="listDeliveries", responses=problems(400, 401, 403))
+@get("/deliveries", operation_id="listDeliveries", guards=[READERS], responses=problems(400, 401, 403))
 async def list_deliveries(
     *,
     caller: NamedDependency[Caller],
@@ -192,7 +197,12 @@ async def list_deliveries(
     return DeliveryPage(deliveries=tuple(views), next=found[-1].id if len(found) == limit else None)
 
 
-@get("/deliveries/{delivery_id:uuid}", operation_id="getDelivery", responses=problems(401, 403, 404))
+@get(
+    "/deliveries/{delivery_id:uuid}",
+    operation_id="getDelivery",
+    guards=[READERS],
+    responses=problems(401, 403, 404),
+)
 async def get_delivery(
     delivery_id: FromPath[UUID], caller: NamedDependency[Caller], session: NamedDependency[AsyncSession]
 ) -> DeliveryView:
@@ -203,6 +213,7 @@ async def get_delivery(
 @get(
     "/deliveries/{delivery_id:uuid}/rows",
     operation_id="listDeliveryRows",
+    guards=[READERS],
     responses=problems(400, 401, 403, 404),
 )
 async def list_rows(
@@ -352,16 +363,7 @@ async def forget_person(
 
 ROUTERS = [
     Router(
-        "/v1",
-        route_handlers=[deliver_facts],
-        guards=[allow(Role.INTEGRATION_CLIENT)],
-        tags=["deliveries"],
-    ),
-    Router(
-        "/v1",
-        route_handlers=[list_deliveries, get_delivery, list_rows],
-        guards=[allow(Role.INTEGRATION_CLIENT, Role.CASE_WORKER, Role.OPERATOR)],
-        tags=["deliveries"],
+        "/v1", route_handlers=[deliver_facts, list_deliveries, get_delivery, list_rows], tags=["deliveries"]
     ),
     Router(
         "/v1",

@@ -1,8 +1,8 @@
-"""The door by which a register is taken in: here, because what it may state is named by the catalogue."""
+"""The doors for registers: here, because what a register may state is named by the catalogue."""
 
 from datetime import datetime
 
-from litestar import Router, post
+from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,7 +15,12 @@ from entitlements.registers.rules import Remit
 from entitlements.registers.schemas import NewRegister, RegisterView
 
 
-@post("/registers", operation_id="makeRegister", responses=problems(400, 401, 403, 404, 409, 422))
+@post(
+    "/registers",
+    operation_id="makeRegister",
+    guards=[allow(Role.OPERATOR)],
+    responses=problems(400, 401, 403, 404, 409, 422),
+)
 async def make_register(
     data: JSONBody[NewRegister],
     caller: NamedDependency[Caller],
@@ -45,4 +50,18 @@ async def make_register(
     return RegisterView.model_validate(described)
 
 
-router = Router("/v1", route_handlers=[make_register], guards=[allow(Role.OPERATOR)], tags=["registers"])
+@get(
+    "/registers",
+    operation_id="listRegisters",
+    guards=[
+        allow(Role.OPERATOR, Role.CASE_WORKER, Role.AUDITOR, Role.DATA_PROTECTION_OFFICER, Role.RULE_AUTHOR)
+    ],
+    responses=problems(401, 403),
+)
+async def list_registers(session: NamedDependency[AsyncSession]) -> list[RegisterView]:
+    """All registers, what each may state, and since when its silence means something."""
+    described = await service.describe(session, await service.registers(session))
+    return [RegisterView.model_validate(one) for one in described]
+
+
+router = Router("/v1", route_handlers=[make_register, list_registers], tags=["registers"])

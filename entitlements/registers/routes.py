@@ -1,8 +1,8 @@
-"""The doors for looking at registers, and for finding somebody by name or by a register's number."""
+"""The door for finding somebody by name or by a register's number."""
 
 from datetime import datetime
 
-from litestar import Router, get, post
+from litestar import Router, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,14 +12,6 @@ from core.errors import problems
 from core.vault import Vault
 from entitlements.people.schemas import PersonView, Query
 from entitlements.registers import service
-from entitlements.registers.schemas import RegisterView
-
-
-@get("/registers", operation_id="listRegisters", responses=problems(401, 403))
-async def list_registers(session: NamedDependency[AsyncSession]) -> list[RegisterView]:
-    """All registers, what each may state, and since when its silence means something."""
-    described = await service.describe(session, await service.registers(session))
-    return [RegisterView.model_validate(one) for one in described]
 
 
 @post("/people/search", operation_id="findPeople", status_code=200, responses=problems(400, 401, 403))
@@ -48,16 +40,4 @@ async def find_people(
     ]
 
 
-ROUTERS = [
-    Router(
-        "/v1",
-        route_handlers=[list_registers],
-        guards=[
-            allow(
-                Role.OPERATOR, Role.CASE_WORKER, Role.AUDITOR, Role.DATA_PROTECTION_OFFICER, Role.RULE_AUTHOR
-            )
-        ],
-        tags=["registers"],
-    ),
-    Router("/v1", route_handlers=[find_people], guards=[allow(Role.CASE_WORKER)], tags=["people"]),
-]
+router = Router("/v1", route_handlers=[find_people], guards=[allow(Role.CASE_WORKER)], tags=["people"])
