@@ -154,7 +154,7 @@ class Doorkeeper:
                 now,
                 provider_session=signed_in.provider_session,
                 authenticated_at=signed_in.authenticated_at,
-                ceilings=self.policy.ceilings,
+                ceilings=self.policy.ceiling,
             )
 
     async def sign_out(self, session_id: UUID, now: datetime) -> None:
@@ -164,7 +164,7 @@ class Doorkeeper:
 
     async def _by_session(self, request: Request[Any, Any, Any], token: str, now: datetime) -> Caller | None:
         async with self.database.reading() as session:
-            found = await service.find_session(session, token, now, ceilings=self.policy.ceilings)
+            found = await service.find_session(session, token, now, ceilings=self.policy.ceiling)
         if found is None:
             return None
         headers = request.headers

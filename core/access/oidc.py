@@ -31,6 +31,7 @@ from core.jose import (
     check_claims,
     read_key_set,
     sign,
+    unb64url,
     verify,
     verify_access_token,
 )
@@ -122,8 +123,7 @@ class Attempt:
     def opened(cls, vault: Vault, text: str, now: datetime) -> "Attempt | None":
         """The attempt that a cookie holds; None where we did not seal it, or too long ago."""
         try:
-            octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            attempt = cls(**json.loads(open_sealed(vault.secret(_LABEL), octets, _AAD)))
+            attempt = cls(**json.loads(open_sealed(vault.secret(_LABEL), unb64url(text), _AAD)))
         except (SealBroken, ValueError, TypeError):
             return None
         begun = datetime.fromtimestamp(attempt.begun, UTC)

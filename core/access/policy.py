@@ -32,8 +32,8 @@ class Policy(BaseSettings):
     )
 
     ceilings: dict[Level, Ceiling] = Field(
-        default=dict(CEILINGS),
-        description="How long a session lasts unused (`idle`) and altogether (`absolute`), per level",
+        default={},
+        description="How long a session lasts unused (`idle`) and altogether (`absolute`), in seconds, per level",
     )
     levels: dict[str, Level] = Field(
         default=_KNOWN_LEVELS,
@@ -52,6 +52,10 @@ class Policy(BaseSettings):
     machine_token_lasts: timedelta = Field(
         default=timedelta(minutes=5), description="How long a machine's access token is good"
     )
+
+    def ceiling(self, level: Level) -> Ceiling:
+        """How long a session of this level lasts."""
+        return self.ceilings.get(level, CEILINGS[level])
 
     def level(self, stated: object) -> Level:
         """The level that the provider's word stands for."""

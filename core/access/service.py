@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -75,7 +75,7 @@ async def open_session(
     *,
     provider_session: str | None = None,
     authenticated_at: datetime | None = None,
-    ceilings: Mapping[Level, Ceiling] = CEILINGS,
+    ceilings: Callable[[Level], Ceiling] = CEILINGS.__getitem__,
 ) -> str:
     """Begins a session under a new random id and gives the cookie's value, which nobody keeps."""
     token = secrets.token_urlsafe(32)
@@ -88,7 +88,7 @@ async def open_session(
             provider_session=provider_session,
             authenticated_at=authenticated_at or now,
             seen_at=now,
-            expires_at=now + ceilings[level].absolute,
+            expires_at=now + ceilings(level).absolute,
         )
     )
     await session.flush()
@@ -96,7 +96,11 @@ async def open_session(
 
 
 async def find_session(
-    session: AsyncSession, token: str, now: datetime, *, ceilings: Mapping[Level, Ceiling] = CEILINGS
+    session: AsyncSession,
+    token: str,
+    now: datetime,
+    *,
+    ceilings: Callable[[Level], Ceiling] = CEILINGS.__getitem__,
 ) -> tuple[Session, Principal] | None:
     """The session of this cookie with its principal, as long as neither has ended."""
     found = await session.execute(
@@ -112,7 +116,7 @@ async def find_session(
     if row is None:
         return None
     opened, principal = row
-    ceiling = ceilings[Level(opened.level)]
+    ceiling = ceilings(Level(opened.level))
     if is_over(ceiling, seen_at=opened.seen_at, expires_at=opened.expires_at, now=now):
         return None
     return opened, principal
