@@ -1,0 +1,141 @@
+"""Puts back what the holder disclosed, by every rule of RFC 9901 §7.1 that stands between a digest and a claim."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from issuers.credentials.sdjwt.jws import b64url, read_json, unb64url
+from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
+
+DEEPEST: Final = 24
+"""Levels of objects, arrays and disclosures within each other."""
+
+SD, DOTS, SD_ALG = "_sd", "...", "_sd_alg"
+_RESERVED = frozenset({SD, DOTS, SD_ALG})
+
+Hash = Callable[[bytes], Any]
+_HASHES: Mapping[object, Hash] = {
+    "sha-256": hashlib.sha256,
+    "sha-384": hashlib.sha384,
+    "sha-512": hashlib.sha512,
+}
+
+
+def hash_of(claims: Mapping[str, object]) -> Hash:
+    """The hash that the issuer used, SHA-256 where it does not say; Unacceptable for any that is not trusted."""
+    named = claims.get(SD_ALG, "sha-256")
+    known = _HASHES.get(named) if isinstance(named, str) else None
+    if known is None:
+        raise Unacceptable(Reason.HASH_ALGORITHM)
+    return known
+
+
+def digest(hashed: Hash, text: str) -> str:
+    """The digest of a text as tokens write it: over the characters, not over what they encode."""
+    return b64url(hashed(text.encode("ascii")).digest())
+
+
+def disclose(claims: Mapping[str, object], disclosures: Sequence[str], hashed: Hash) -> dict[str, object]:
+    """The claims with everything disclosed in its place and every digest gone."""
+    opening = _Opening(disclosures, hashed)
+    opened = opening.members(claims, 0)
+    if opening.closed:
+        raise Unacceptable(Reason.DISCLOSURE_UNREFERENCED)
+    return opened
+
+
+class _Opening:
+    """One presentation being opened: which disclosures wait for their digest, and which digests were met."""
+
+    __slots__ = ("closed", "met")
+
+    def __init__(self, disclosures: Sequence[str], hashed: Hash) -> None:
+        try:
+            self.closed = {digest(hashed, disclosure): disclosure for disclosure in disclosures}
+        except UnicodeEncodeError:
+            raise Unacceptable(Reason.DISCLOSURE_MALFORMED) from None
+        if len(self.closed) != len(disclosures):
+            raise Unacceptable(Reason.DISCLOSURE_TWICE)
+        self.met: set[str] = set()
+
+    def members(self, members: Mapping[str, object], depth: int) -> dict[str, object]:
+        if DOTS in members or (depth and SD_ALG in members):
+            raise Unacceptable(Reason.DIGESTS_MALFORMED)
+        opened = {
+            name: self.value(value, depth) if isinstance(value, dict | list) else value
+            for name, value in members.items()
+            if name not in _RESERVED
+        }
+        if SD in members:
+            digests = members[SD]
+            if not isinstance(digests, list):
+                raise Unacceptable(Reason.DIGESTS_MALFORMED)
+            for one in digests:
+                disclosure = self.take(one)
+                if disclosure is None:
+                    continue
+                name, value = _named(disclosure)
+                if name in opened:
+                    raise Unacceptable(Reason.NAME_TAKEN)
+                opened[name] = self.value(value, depth)
+        return opened
+
+    def elements(self, elements: Sequence[object], depth: int) -> list[object]:
+        opened: list[object] = []
+        for element in elements:
+            if not isinstance(element, dict) or DOTS not in element:
+                opened.append(self.value(element, depth))
+                continue
+            if len(element) != 1:
+                raise Unacceptable(Reason.DIGESTS_MALFORMED)
+            disclosure = self.take(element[DOTS])
+            if disclosure is not None:
+                opened.append(self.value(_nameless(disclosure), depth))
+        return opened
+
+    def value(self, value: object, depth: int) -> object:
+        if depth > DEEPEST:
+            raise Unacceptable(Reason.TOO_DEEP)
+        if isinstance(value, dict):
+            return self.members(value, depth + 1)
+        if isinstance(value, list):
+            return self.elements(value, depth + 1)
+        return value
+
+    def take(self, one: object) -> str | None:
+        """The disclosure of this digest, which is met here and must not be met again."""
+        if not isinstance(one, str):
+            raise Unacceptable(Reason.DIGESTS_MALFORMED)
+        if one in self.met:
+            raise Unacceptable(Reason.DIGEST_TWICE)
+        self.met.add(one)
+        return self.closed.pop(one, None)
+
+
+def _named(disclosure: str) -> tuple[str, object]:
+    match _read(disclosure):
+        case [str(), str(name), value]:
+            if name in _RESERVED:
+                raise Unacceptable(Reason.FORBIDDEN_NAME)
+            return name, value
+        case [_, _]:
+            raise Unacceptable(Reason.DISCLOSURE_MISPLACED)
+        case _:
+            raise Unacceptable(Reason.DISCLOSURE_MALFORMED)
+
+
+def _nameless(disclosure: str) -> object:
+    match _read(disclosure):
+        case [str(), value]:
+            return value
+        case [_, _, _]:
+            raise Unacceptable(Reason.DISCLOSURE_MISPLACED)
+        case _:
+            raise Unacceptable(Reason.DISCLOSURE_MALFORMED)
+
+
+def _read(disclosure: str) -> object:
+    try:
+        return read_json(unb64url(disclosure))
+    except ValueError:
+        raise Unacceptable(Reason.DISCLOSURE_MALFORMED) from None
