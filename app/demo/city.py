@@ -199,10 +199,13 @@ class City:
     def _resident(self, years: int, shared: names.Family | None, family: str, taken: set[str]) -> Resident:
         born = _years_before(self.today, years) - timedelta(days=self._random.randint(0, 364))
         female = self._random.random() < 0.51
-        known_names: tuple[str, ...] = names.FEMALE if female else names.MALE
+        women, men = (names.FEMALE, names.MALE) if shared is None else (shared.female, shared.male)
         if shared is not None:
-            known_names, family = shared.female if female else shared.male, shared.name
-        given = self._random.choice([name for name in known_names if name not in taken] or known_names)
+            family = shared.name
+        # In a large family one list may be used up; the other has names left.
+        first, second = (women, men) if female else (men, women)
+        free = [name for name in first if name not in taken] or [name for name in second if name not in taken]
+        given = self._random.choice(free)
         known = Known.DAY
         if shared is not None and self._random.random() < 0.08:
             known = self._random.choice((Known.MONTH, Known.YEAR))
