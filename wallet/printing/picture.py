@@ -1,16 +1,16 @@
-"""The card as a picture: the same for everybody but for name, number, day and code."""
+"""The card as a picture: the same for everybody but for name, number, day and code.
 
-import io
+Letters are left to whoever shows or prints the SVG: names come in every script, and no font of ours has them all.
+"""
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import cache
 from typing import Final
 from xml.sax.saxutils import escape
-
-from PIL import Image, ImageDraw, ImageFont
 
 from entitlements.notices.rules import day_in_words
 from wallet.codes.picture import Drawing, budget, draw
@@ -40,18 +40,19 @@ class Layout:
 
 
 LAYOUTS: Final = {
-    Size.CARD: Layout(85.6, 53.98, 4.5, 41.0, 4.2, 3.9, 2.5),
-    Size.LARGE: Layout(210.0, 148.0, 12.0, 100.0, 12.0, 11.0, 7.0),
+    Size.CARD: Layout(85.6, 53.98, 4.5, 41.0, 3.5, 3.9, 2.5),
+    Size.LARGE: Layout(210.0, 148.0, 12.0, 100.0, 8.4, 9.5, 6.0),
 }
 
 _LABELS: Final = {
-    "de": ("Gültig bis", "Kartennummer", "Gilt zusammen mit einem Ausweis", "Code der Karte"),
+    "de": ("Gültig bis", "Kartennummer", "Nur mit Ausweis gültig", "Code der Karte"),
     "de-simple": ("Die Karte gilt bis", "Nummer", "Bitte Ausweis zeigen", "Code von der Karte"),
-    "en": ("Valid until", "Card number", "Valid together with an ID", "Code of the card"),
+    "en": ("Valid until", "Card number", "Only valid with an ID", "Code of the card"),
 }
 _BREAKS: Final = re.compile(r"([^\s-]*-|[^\s-]+)(\s*)")
-_DPI: Final = 300
-_MILLIMETRES: Final = 25.4
+_BOLD: Final = 1.25
+_SCALES: Final = {Size.CARD: 8, Size.LARGE: 20}
+"""Pixels a module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,6 @@ class Face:
 
     title: str
     name: str
-    plain_name: str
-    """The name in an ID's letters, where a font lacks its own."""
     number: str
     last_day: date
     text: str
@@ -79,16 +78,17 @@ def svg(face: Face, host: str, size: Size) -> bytes:
     until, number, with_id, label = _LABELS[face.language]
     column = layout.width - layout.code - 2 * layout.margin
     written = _Column(layout.margin)
-    for line in _wrapped(face.title, _in_svg(column, layout.title)):
+    for line in _wrapped(face.title, _fits(column, layout.title * _BOLD)):
         written.add(line, layout.title, weight="bold")
     written.skip(layout.small)
-    for line in _wrapped(face.name, _in_svg(column, layout.name)):
-        written.add(line, layout.name)
+    name, height = _lines_of_name(face.name, column, layout.name)
+    for line in name:
+        written.add(line, height)
     written.skip(layout.small)
     for head, value in ((until, day_in_words(face.last_day, face.language)), (number, face.number)):
         written.add(head, layout.small, fill="#444")
         written.add(value, layout.small * 1.25)
-    for line in _wrapped(with_id, _in_svg(column, layout.small)):
+    for line in _wrapped(with_id, _fits(column, layout.small)):
         written.add(line, layout.small, fill="#444")
     code = _code(face.text, host).svg(label)
     x, y = layout.width - layout.code - layout.margin / 2, (layout.height - layout.code) / 2
@@ -108,41 +108,8 @@ def svg(face: Face, host: str, size: Size) -> bytes:
 
 
 def png(face: Face, host: str, size: Size) -> bytes:
-    """The card as PNG, 300 dots an inch. Takes tens of milliseconds: give it a thread."""
-    layout = LAYOUTS[size]
-    until, number, with_id, _ = _LABELS[face.language]
-    picture = Image.new("L", (_dots(layout.width), _dots(layout.height)), 255)
-    pen = ImageDraw.Draw(picture)
-    column = _dots(layout.width - layout.code - 2 * layout.margin)
-    y = _dots(layout.margin)
-    name = face.name if _has_all(face.name) else face.plain_name.replace("<", " ")
-    blocks = [
-        (face.title, layout.title, 0),
-        (name, layout.name, 0),
-        (until, layout.small, 70),
-        (day_in_words(face.last_day, face.language), layout.small * 1.25, 0),
-        (number, layout.small, 70),
-        (face.number, layout.small * 1.25, 0),
-        (with_id, layout.small, 70),
-    ]
-    for at, (text, height, grey) in enumerate(blocks):
-        font = _font(_dots(height))
-        for line in _wrapped(text, _in_dots(column, font)):
-            pen.text((_dots(layout.margin), y), line, fill=grey, font=font)
-            y += _dots(height * 1.3)
-        if at < 2:
-            y += _dots(layout.small)
-    code = _code(face.text, host)
-    # Whole dots a module, or the code is blurred before anybody has held a camera to it.
-    modules = len(code.rows) + 8
-    drawn = Image.open(io.BytesIO(code.png(scale=max(1, _dots(layout.code) // modules)))).convert("L")
-    picture.paste(
-        drawn,
-        (picture.width - drawn.width - _dots(layout.margin / 2), (picture.height - drawn.height) // 2),
-    )
-    out = io.BytesIO()
-    picture.save(out, "PNG", dpi=(_DPI, _DPI), optimize=True)
-    return out.getvalue()
+    """The card's code alone as PNG, to be set into a letter or shown on a screen."""
+    return _code(face.text, host).png(scale=_SCALES[size])
 
 
 class _Column:
@@ -173,27 +140,18 @@ def _version(host: str) -> int:
     return budget(host).version(Kind.PRINTED)
 
 
-@lru_cache(maxsize=16)
-def _font(dots: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(dots)
-    if not isinstance(font, ImageFont.FreeTypeFont):
-        raise TypeError("pictures of cards need Pillow with FreeType")
-    return font
-
-
-def _has_all(text: str) -> bool:
-    """Whether the font has a shape for every sign: one that is missing is drawn as the same empty box."""
-    font = _font(40)
-    missing = bytes(font.getmask("\U0010fffd"))
-    return all(sign.isspace() or bytes(font.getmask(sign)) != missing for sign in text)
-
-
-def _dots(millimetres: float) -> int:
-    return round(millimetres / _MILLIMETRES * _DPI)
+def _lines_of_name(name: str, width: float, height: float) -> tuple[list[str], float]:
+    """The name in a few lines, in smaller letters where it is long; only the very longest are cut off."""
+    for shrunk, most in ((height, 3), (height * 0.87, 4), (height * 0.75, 4)):
+        lines = _wrapped(name, _fits(width, shrunk))
+        if len(lines) <= most and not any(line.endswith("…") for line in lines):
+            return lines, shrunk
+    rest = lines[most - 1 :]
+    return [*lines[: most - 1], rest[0] if len(rest) == 1 else rest[0].rstrip("…") + "…"], shrunk
 
 
 def _wrapped(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """The text in lines that fit, broken at spaces and behind hyphens; at most four, the rest is cut off."""
+    """The text in lines that fit, broken at spaces and behind hyphens; a longer word is cut off."""
     lines: list[str] = []
     for part, after in _BREAKS.findall(text):
         # A part knows whether a space stood behind it; lines carry it until they end.
@@ -201,7 +159,7 @@ def _wrapped(text: str, fits: Callable[[str], bool]) -> list[str]:
             lines[-1] += part + after
         else:
             lines.append(part + after)
-    return [_cut(line.strip(), fits) for line in lines[:4]]
+    return [_cut(line.strip(), fits) for line in lines]
 
 
 def _cut(line: str, fits: Callable[[str], bool]) -> str:
@@ -212,10 +170,6 @@ def _cut(line: str, fits: Callable[[str], bool]) -> str:
     return line + "…"
 
 
-def _in_svg(width: float, height: float) -> Callable[[str], bool]:
+def _fits(width: float, height: float) -> Callable[[str], bool]:
     # Whoever renders the SVG chooses the font: a letter is reckoned at a little more than half its height.
     return lambda line: len(line) * height * 0.57 <= width
-
-
-def _in_dots(width: int, font: ImageFont.FreeTypeFont) -> Callable[[str], bool]:
-    return lambda line: font.getlength(line) <= width

@@ -79,7 +79,7 @@ async def draw_printed_card(
     now: NamedDependency[datetime],
     size: FromQuery[Size] = Size.CARD,
 ) -> Answer:
-    """The card as a picture, `{id}.svg` or `{id}.png`; `size=large` is A5 in large type.
+    """The card as a picture: `{id}.svg` is the whole card (`size=large`: A5 in large type), `{id}.png` its code alone.
 
     The language is the first of Accept-Language that we speak, or `?lang=de|de-simple|en`.
     """

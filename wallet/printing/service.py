@@ -20,7 +20,6 @@ from core.errors import NotFound
 from core.settings import Settings
 from core.vault import Vault, open_sealed, seal
 from entitlements.people import service as people
-from issuers.credentials.names import card_name
 from issuers.credentials.rules import Revocation, card_number
 from issuers.credentials.service import NothingHeld, draw_digits, issue_printed, revoke
 from wallet.cards.service import NameMissing, spelt, title
@@ -85,7 +84,6 @@ async def draw(
     face = Face(
         title=await title(session),
         name=f"{given} {family}".strip(),
-        plain_name=card_name(family, given) or "",
         number=card.number,
         last_day=picture.last_day_of(day_of(card.expires_at, settings.zone)),
         text=text,
