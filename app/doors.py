@@ -13,6 +13,7 @@ import entitlements.people.routes
 import entitlements.registers.routes
 import entitlements.rulebook.routes
 import issuers.authorities.routes
+import issuers.credentials.routes
 import issuers.status.routes
 import issuers.trustlist.routes
 import verifiers.bundles.routes
@@ -41,6 +42,7 @@ ROUTERS: list[Router] = [
     *entitlements.deliveries.routes.ROUTERS,
     issuers.authorities.routes.router,
     issuers.status.routes.router,
+    issuers.credentials.routes.router,
     verifiers.partners.routes.router,
     verifiers.venues.routes.router,
     verifiers.offers.routes.router,

@@ -14,11 +14,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from core.access.rules import Caller
+from core.audit.service import note
 from core.clock import day_of
-from core.errors import Conflict
+from core.errors import Conflict, NotFound
 from core.settings import Settings
 from core.vault import KeyUse, Signer, Vault
 from entitlements.grants import service as grants
+from entitlements.people import service as people
 from issuers.authorities.service import signer_for
 from issuers.credentials.card import Card, CardId, PrintedCard, sign_card, sign_printed
 from issuers.credentials.models import Credential, Holder
@@ -143,6 +146,38 @@ async def revoke(
     if revoked:
         log.info("credentials.revoked", count=len(revoked), why=reason.value)
     return revoked
+
+
+async def held_by(
+    session: AsyncSession, caller: Caller, *, today: date, now: datetime
+) -> Sequence[Credential]:
+    """The credentials that still run of whoever the request is about."""
+    ids = await _subject_ids(session, caller, today)
+    return await _live(session, now, col(Credential.person_id).in_(ids))
+
+
+async def take_back(
+    session: AsyncSession,
+    caller: Caller,
+    credential_id: UUID,
+    reason: Revocation,
+    *,
+    today: date,
+    now: datetime,
+) -> Credential:
+    """Takes one credential of whoever the request is about back; NotFound for anybody else's."""
+    ids = await _subject_ids(session, caller, today)
+    credential = await session.get(Credential, credential_id)
+    if credential is None or credential.person_id not in ids:
+        raise NotFound
+    if await revoke(session, [credential_id], reason, now=now):
+        note(session, caller, "credential.revoked", ("credential", credential_id), now=now, why=reason.value)
+    await session.refresh(credential)
+    return credential
+
+
+async def _subject_ids(session: AsyncSession, caller: Caller, today: date) -> list[UUID]:
+    return list(await people.aliases(session, [await people.subject_of(session, caller, today)]))
 
 
 async def revoke_on_device(
