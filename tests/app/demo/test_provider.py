@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 import pytest
 from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
 from litestar.testing import AsyncTestClient
 
 from app.demo.provider import PHONE_CLIENT, Account, Client, create_provider
@@ -15,6 +17,7 @@ from core.access.oidc import challenge
 from core.clock import FixedClock
 from core.jose import read_key_set, verify, verify_access_token
 from core.settings import Mode, Settings
+from core.vault import MemoryVault
 
 SITE = "https://testserver.local"
 ISSUER = f"{SITE}/demo/op"
@@ -26,17 +29,22 @@ ACCOUNTS = [
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"public_url": SITE, "oidc_issuer": ISSUER})
+def settings() -> Settings:
+    return Settings(mode=Mode.TEST, public_url=SITE, oidc_issuer=ISSUER, _env_file=None)
 
 
 @pytest.fixture
-async def client(application: Litestar, settings: Settings) -> AsyncIterator[AsyncTestClient[Litestar]]:
+async def client(settings: Settings, clock: FixedClock) -> AsyncIterator[AsyncTestClient[Litestar]]:
+    """The provider alone: it keeps nothing in a database."""
     clients = [
         Client("desk", redirects=("https://desk.example/back",), secret="s3cret : %"),
         Client(PHONE_CLIENT, loopback=True),
     ]
-    application.register(create_provider(settings, ACCOUNTS, clients))
+    application = Litestar(
+        [create_provider(settings, ACCOUNTS, clients)],
+        dependencies={"now": Provide(clock.now, sync_to_thread=False)},
+        state=State({"vault": MemoryVault()}),
+    )
     async with AsyncTestClient(application, base_url=SITE) as client:
         yield client
 
