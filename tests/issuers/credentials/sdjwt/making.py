@@ -16,12 +16,14 @@ from issuers.credentials.sdjwt import issue, vc
 from issuers.credentials.sdjwt.issue import Disclosable
 from issuers.credentials.sdjwt.keybinding import Binding
 from issuers.credentials.sdjwt.verify import Expected, KnownKeys, Refused, verify
+from tests.issuers.credentials import chains
 
 DATA = Path(__file__).parents[3] / "data"
 NOON = datetime(2026, 9, 16, 10, tzinfo=UTC)
 ISSUER = ec.derive_private_key(20_260_916, ec.SECP256R1())
 HOLDER = ec.derive_private_key(61_902_620, ec.SECP256R1())
 STRANGER = ec.derive_private_key(11_111_111, ec.SECP256R1())
+CHAIN = chains.x5c(chains.leaf(ISSUER), chains.middle())
 TRUST = KnownKeys([Key(ISSUER.public_key())])
 VCT = "urn:de.musterstadt:karte:1"
 ISS = "https://karte.musterstadt.example"
@@ -92,7 +94,7 @@ def bind(sd_jwt, *, key=HOLDER, header=None, hashed=hashlib.sha256, asked=ASKED,
 
 def a_credential(claims=None, **changes):
     """A credential as the house issues it, with the holder's key."""
-    kind = vc.prepare(ISS, VCT, ["Zm9v"], changes.pop("decoys", issue.NO_DECOYS))
+    kind = vc.prepare(ISS, VCT, CHAIN, changes.pop("decoys", issue.NO_DECOYS))
     arguments = {
         "holder": HOLDER.public_key(),
         "status": vc.StatusReference("https://karte.musterstadt.example/status/7", 4711),
@@ -109,7 +111,7 @@ def parts_of(sd_jwt):
     """Header, payload and disclosures of an SD-JWT, read without any of the house's code."""
     first, *disclosures = sd_jwt.split("~")
     header, payload, _signature = first.split(".")
-    return unb64(header), unb64(payload), [one for one in disclosures[:-1]]
+    return unb64(header), unb64(payload), list(disclosures[:-1])
 
 
 def choose(sd_jwt, wish):
@@ -196,7 +198,7 @@ def _settle(value):
 def specification(folder):
     """A published specification; `!sd` becomes Disclosable in the claims, and is dropped elsewhere."""
     text = (folder / "specification.yml").read_text(encoding="utf-8")
-    read = yaml.load(text, _Marked)  # noqa: S506  (a safe loader with one more tag)
+    read = yaml.load(text, _Marked)
     return read | {"user_claims": _settle(read["user_claims"])}
 
 

@@ -45,7 +45,7 @@ ISSUER = private_key(SETTINGS["key_settings"]["issuer_key"])
 HOLDER = private_key(SETTINGS["key_settings"]["holder_key"])
 TRUST = KnownKeys([Key(ISSUER.public_key())])
 # The published proofs were made on the day on which the examples were generated.
-PROOFS_MADE = {folder: 1_795_291_050 for folder in EXAMPLES} | {VCLD: 1_744_743_394}
+PROOFS_MADE = dict.fromkeys(EXAMPLES, 1795291050) | {VCLD: 1_744_743_394}
 ASKED = Binding("https://verifier.example.org", "1234567890")
 
 
