@@ -23,15 +23,18 @@ import app.tables
 from app.doors import ROUTERS
 from app.handlers import handlers, recurring
 from core import errors, idempotency
+from core.access.doorkeeper import Doorkeeper
 from core.access.middleware import Authentication
 from core.access.rules import Caller
 from core.clock import Clock, SystemClock, day_of
 from core.database import Database
 from core.errors import NotSignedIn
+from core.headers import SecurityHeaders
 from core.idempotency import AlreadyAnswered, Answer
 from core.jobs.service import Worker
 from core.settings import Settings
 from core.vault import Vault, open_vault
+from wallet.codes.picture import budget
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES: list[Path | PathLike[Any] | str] = [
@@ -107,6 +110,8 @@ def create_app(
     clock = clock or SystemClock()
     vault = vault or open_vault(settings)
     database = Database(settings.database_url)
+    doorkeeper = Doorkeeper(settings, vault, database)
+    budget(settings.code_host)
     worker = Worker(database, handlers(settings, vault), clock, recurring(settings))
 
     @asynccontextmanager
@@ -116,6 +121,7 @@ def create_app(
                 tasks.start_soon(worker.forever)
             yield
             tasks.cancel_scope.cancel()
+        await doorkeeper.close()
         await database.dispose()
 
     return Litestar(
@@ -131,6 +137,7 @@ def create_app(
             "vault": Provide(provide_vault, sync_to_thread=False),
         },
         exception_handlers={**errors.HANDLERS, AlreadyAnswered: idempotency.replay},
+        before_send=[SecurityHeaders(settings)],
         response_class=Answer,
         request_max_body_size=settings.max_body,
         openapi_config=OpenAPIConfig(
@@ -150,6 +157,7 @@ def create_app(
                 "clock": clock,
                 "vault": vault,
                 "database": database,
+                "doorkeeper": doorkeeper,
                 "worker": worker,
             }
         ),

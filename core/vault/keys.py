@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -77,6 +77,7 @@ class Signer(Protocol):
         ...
 
 
+@runtime_checkable
 class Vault(Protocol):
     """Where the keys are."""
 
