@@ -609,7 +609,7 @@ class Part:
             .returning(col(Fact.id), col(Fact.person_id))
             .execution_options(synchronize_session=False)
         )
-        done = dict(written)
+        done = {row[0]: row[1] for row in written}
         for some in chunks(list(done)):
             marked = await self.session.execute(
                 update(DeliveryRow)

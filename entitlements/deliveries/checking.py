@@ -251,20 +251,17 @@ async def _ask_for_links(session: AsyncSession, vault: Vault, delivery: Delivery
         )
         .group_by(col(DeliveryRow.number_hash))
     )
-    places = {(position, hashed) for hashed, position in rows}
-    for some in _pieces(sorted(places), 500):
-        sealed = await session.execute(
+    places = sorted((position, hashed) for hashed, position in rows)
+    for some in _pieces(places, 500):
+        found = await session.execute(
             select(col(DeliveryRow.number_hash), col(DeliveryRow.sealed)).where(
                 col(DeliveryRow.delivery_id) == delivery.id,
                 tuple_(col(DeliveryRow.position), col(DeliveryRow.number_hash)).in_(some),
                 col(DeliveryRow.sealed).is_not(None),
             )
         )
-        numbers = {
-            hashed: str(opened(vault, hashed, content)["number"])
-            for hashed, content in sealed
-            if hashed is not None and content is not None
-        }
+        sealed = {hashed: opened(vault, hashed, content) for hashed, content in found if hashed and content}
+        numbers = {hashed: str(sealed[hashed]["number"]) for _, hashed in some}
         await open_reviews(session, vault, delivery.register_id, numbers, now)
 
 
