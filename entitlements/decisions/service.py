@@ -10,14 +10,15 @@ What each outcome does to what a person holds:
 - What a case worker revoked (loss, fraud, error) is given again only by a case worker.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import or_, select
+from sqlalchemy import insert, or_, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -35,9 +36,9 @@ from entitlements.decisions.models import Decision, Verdict
 from entitlements.decisions.rules import digest, facts_hash, said, used_parameters
 from entitlements.facts import service as facts
 from entitlements.grants import service as grants
-from entitlements.grants.models import EndReason, Entitlement
-from entitlements.grants.rules import Terms, announce_on
-from entitlements.language import Subject
+from entitlements.grants.models import EndReason, Entitlement, Standing
+from entitlements.grants.rules import Terms, announce_on, must_announce
+from entitlements.language import Subject, Value
 from entitlements.ledger.service import in_chunks
 from entitlements.people.models import Person
 from entitlements.people.service import roots
@@ -71,20 +72,20 @@ class AssessmentSummary:
 class _Work:
     """What an assessment reads once for everybody, and what it collects on its way."""
 
-    session: AsyncSession
     book: Rulebook
     timelines: Mapping[str, str]
-    now: datetime
+    parameters: Mapping[str, Value]
+    hashes: Mapping[str, tuple[str, str]]
+    """By programme, the hashes of the rule in force today and of the amounts that it uses."""
     on: date
-    settings: Settings
     cause: str
     verdicts: Mapping[Key, Verdict]
     held: Mapping[Key, Entitlement]
     barred: Collection[Key]
     paid: Collection[tuple[UUID, str, date]]
+    changes: grants.Changes
+    decisions: list[dict[str, Any]] = field(default_factory=list)
     feeds: list[Feed] = field(default_factory=list)
-    decisions: int = 0
-    granted: int = 0
     ending: int = 0
     revoked: int = 0
 
@@ -99,6 +100,12 @@ class _Judged:
     ruling: Ruling
     held_since: date | None
     others: Mapping[str, Outcome]
+    until: date | None
+    """The last day that facts and rule carry; a programme that ends carries nothing beyond its last rule."""
+
+    @property
+    def key(self) -> Key:
+        return self.person_id, self.version.programme
 
 
 async def assess(
@@ -123,32 +130,37 @@ async def assess(
     # The verdicts are taken first: of two assessments of one person, the second reads what the first has done.
     verdicts = await _take(session, people, list(book.programmes))
     subjects = await facts.subjects(session, people, on)
+    parameters = book.parameters_on(on)
     work = _Work(
-        session=session,
         book=book,
         timelines=await rulebook.timelines(session),
-        now=now,
+        parameters=parameters,
+        hashes=_hashes(book, parameters, on),
         on=on,
-        settings=settings,
         cause=cause,
         verdicts=verdicts,
         held=await grants.standing_of(session, people, lock=True),
         barred={key for key in await grants.barred_of(session, people) if key[0] != reinstate},
         paid=await allowances.recorded(session, people, since=on - timedelta(days=62)),
+        changes=grants.Changes(now, settings),
     )
-    for person_id in people:
-        subject = subjects.get(person_id)
-        if subject is None:
-            _nobody_to_judge(work, person_id)
-        else:
-            await _judge_person(work, person_id, subject)
-    await session.flush()
-    for (person_id, programme), day in (await allowances.feed(session, work.feeds, on=on, now=now)).items():
-        verdict = verdicts[person_id, programme]
-        verdict.look_on = min(verdict.look_on or day, day)
-    await session.flush()
-    log.info("assessment.done", cause=cause, persons=len(people), decisions=work.decisions)
-    return AssessmentSummary(len(people), work.decisions, work.granted, work.ending, work.revoked)
+    judged = [one for person_id in people for one in _judge(work, person_id, subjects.get(person_id))]
+    renewable = await _renewable(session, work, judged)
+    for one in judged:
+        _settle(work, one, renewable=one.key in renewable)
+    await _write(session, work)
+    return AssessmentSummary(
+        len(people), len(work.decisions), len(work.changes.granted), work.ending, work.revoked
+    )
+
+
+def _hashes(book: Rulebook, parameters: Mapping[str, Value], on: date) -> dict[str, tuple[str, str]]:
+    versions = {name: rules.on(on) for name, rules in book.programmes.items()}
+    return {
+        name: (hash_of(version), used_parameters(version, parameters))
+        for name, version in versions.items()
+        if version is not None
+    }
 
 
 async def _take(
@@ -180,18 +192,12 @@ async def _take(
     return found
 
 
-def _nobody_to_judge(work: _Work, person_id: UUID) -> None:
-    for programme in work.book.programmes:
-        verdict = work.verdicts[person_id, programme]
-        verdict.look_on, verdict.timeline_hash = None, work.timelines[programme]
-
-
-async def _judge_person(work: _Work, person_id: UUID, subject: Subject) -> None:
+def _judge(work: _Work, person_id: UUID, subject: Subject | None) -> Iterator[_Judged]:
+    """What every programme in force says about one person, those that others depend on first."""
     outcomes: dict[str, Outcome] = {}
-    parameters = work.book.parameters_on(work.on)
     for programme, rules in work.book.programmes.items():
         version, verdict = rules.on(work.on), work.verdicts[person_id, programme]
-        if version is None:
+        if version is None or subject is None:
             # Before its first day or after its last; the last day was an end foreseen when it was granted.
             verdict.timeline_hash = work.timelines[programme]
             verdict.look_on = verdict.next_change_on = work.book.next_change(programme, work.on)
@@ -199,115 +205,122 @@ async def _judge_person(work: _Work, person_id: UUID, subject: Subject) -> None:
         entitlement = work.held.get((person_id, programme))
         held_since = entitlement.counted_from if entitlement else None
         others = {d.programme: outcomes[d.programme] for d in version.depends_on if d.programme in outcomes}
-        ruling = decide(version, subject, parameters, work.on, held_since=held_since, others=others)
+        ruling = decide(version, subject, work.parameters, work.on, held_since=held_since, others=others)
         outcomes[programme] = ruling.outcome
-        judged = _Judged(person_id, subject, version, ruling, held_since, others)
-        await _settle(work, judged, verdict, entitlement)
+        ends = [day for day in (ruling.until, rules.versions[-1].until) if day]
+        until = min(ends, default=None) if ruling.outcome is Outcome.GRANTED else None
+        yield _Judged(person_id, subject, version, ruling, held_since, others, until)
 
 
-async def _settle(work: _Work, judged: _Judged, verdict: Verdict, entitlement: Entitlement | None) -> None:
+async def _renewable(session: AsyncSession, work: _Work, judged: Sequence[_Judged]) -> set[Key]:
+    """Of what has a last day that is near, what the day after grants anew as the facts stand: that is no end."""
+    near: dict[date, list[_Judged]] = defaultdict(list)
+    for one in judged:
+        if one.until is not None and announce_on(one.until, work.changes.settings) <= work.on:
+            near[one.until + timedelta(days=1)].append(one)
+    found: set[Key] = set()
+    for after, some in sorted(near.items()):
+        parameters = work.book.parameters_on(after)
+        subjects = await facts.subjects(session, {one.person_id for one in some}, after)
+        for one in some:
+            version, subject = (
+                work.book.programmes[one.version.programme].on(after),
+                subjects.get(one.person_id),
+            )
+            if version is None or subject is None:
+                continue
+            again = decide(version, subject, parameters, after, held_since=one.held_since, others=one.others)
+            if again.outcome is Outcome.GRANTED:
+                found.add(one.key)
+    return found
+
+
+def _settle(work: _Work, judged: _Judged, *, renewable: bool) -> None:
     """Appends the decision if it is another one, and lets what follows from it follow."""
-    ruling, programme = judged.ruling, judged.version.programme
+    ruling, verdict, entitlement = judged.ruling, work.verdicts[judged.key], work.held.get(judged.key)
     fresh = digest(ruling)
     new_amounts = any((judged.person_id, a.kind, a.due) not in work.paid for a in ruling.amounts)
     if fresh != verdict.digest or new_amounts:
         _append(work, judged, verdict, fresh)
-        # The decision must stand before anything rests on it.
-        await work.session.flush()
-    until = _last_day(work.book, programme, ruling)
     match ruling.outcome:
         case Outcome.GRANTED:
-            until = await _grant(work, judged, verdict, entitlement, until)
+            ends = _grant(work, judged, verdict, entitlement, renewable=renewable)
         case Outcome.REFUSED:
-            await _refuse(work, judged, verdict, entitlement)
+            ends = None
+            _refuse(work, judged, verdict, entitlement)
         case Outcome.UNDETERMINED | Outcome.REFER:
-            until = await _leave(work, entitlement)
-    next_change = min(
-        (day for day in (ruling.changes_on, work.book.next_change(programme, work.on)) if day), default=None
-    )
-    announce = announce_on(until, work.settings) if until else None
-    look = min((day for day in (next_change, announce) if day and day > work.on), default=None)
-    current = (verdict.next_change_on, verdict.timeline_hash)
-    if current != (next_change, work.timelines[programme]) or verdict.judged_at is None:
-        verdict.next_change_on, verdict.timeline_hash = next_change, work.timelines[programme]
-        verdict.judged_at = work.now
-    verdict.look_on = look
+            ends = _leave(work, entitlement)
+    turns = (ruling.changes_on, work.book.next_change(judged.version.programme, work.on))
+    next_change = min((day for day in turns if day), default=None)
+    announce = announce_on(ends, work.changes.settings) if ends else None
+    timeline = work.timelines[judged.version.programme]
+    if (verdict.next_change_on, verdict.timeline_hash) != (next_change, timeline):
+        verdict.next_change_on, verdict.timeline_hash = next_change, timeline
+        verdict.judged_at = work.changes.now
+    verdict.look_on = min((day for day in (next_change, announce) if day and day > work.on), default=None)
 
 
 def _append(work: _Work, judged: _Judged, verdict: Verdict, fresh: str) -> None:
     ruling, version, kept = judged.ruling, judged.version, said(judged.ruling)
-    decision = Decision(
-        id=new_id(),
-        person_id=judged.person_id,
-        programme=version.programme,
-        rule_hash=hash_of(version),
-        parameter_hash=used_parameters(version, work.book.parameters_on(work.on)),
-        facts_hash=facts_hash(judged.subject),
-        day=work.on,
-        decided_at=work.now,
-        held_since=judged.held_since,
-        others={name: outcome.value for name, outcome in judged.others.items()},
-        cause=work.cause,
-        outcome=ruling.outcome,
-        ground=ruling.ground,
-        payer=ruling.payer,
-        until=ruling.until,
-        reasons=kept.reasons,
-        missing=kept.missing,
-        brings=kept.brings,
-        changes_on=ruling.changes_on,
-        previous_id=verdict.decision_id,
+    rule_hash, parameter_hash = work.hashes[version.programme]
+    decision_id = new_id()
+    # A plain row: it is never changed, and a whole city has hundreds of thousands of them.
+    work.decisions.append(
+        {
+            "id": decision_id,
+            "person_id": judged.person_id,
+            "programme": version.programme,
+            "rule_hash": rule_hash,
+            "parameter_hash": parameter_hash,
+            "facts_hash": facts_hash(judged.subject),
+            "day": work.on,
+            "decided_at": work.changes.now,
+            "held_since": judged.held_since,
+            "others": {name: outcome.value for name, outcome in judged.others.items()},
+            "cause": work.cause,
+            "outcome": ruling.outcome,
+            "ground": ruling.ground,
+            "payer": ruling.payer,
+            "until": ruling.until,
+            "reasons": kept.reasons,
+            "missing": kept.missing,
+            "brings": kept.brings,
+            "changes_on": ruling.changes_on,
+            "previous_id": verdict.decision_id,
+        }
     )
-    work.session.add(decision)
-    work.decisions += 1
-    verdict.decision_id, verdict.digest, verdict.outcome = decision.id, fresh, ruling.outcome
-    verdict.judged_at = work.now
+    verdict.decision_id, verdict.digest, verdict.outcome = decision_id, fresh, ruling.outcome
+    verdict.judged_at = work.changes.now
 
 
-def _last_day(book: Rulebook, programme: str, ruling: Ruling) -> date | None:
-    """The last day that facts and rule carry; a programme that ends carries nothing beyond its last rule."""
-    ends = [day for day in (ruling.until, book.programmes[programme].versions[-1].until) if day]
-    return min(ends, default=None)
-
-
-async def _grant(
-    work: _Work, judged: _Judged, verdict: Verdict, entitlement: Entitlement | None, until: date | None
+def _grant(
+    work: _Work, judged: _Judged, verdict: Verdict, entitlement: Entitlement | None, *, renewable: bool
 ) -> date | None:
-    """Gives it or lets it go on; the day until which it must be looked at again, where it ends by itself."""
-    ruling, programme, person_id = judged.ruling, judged.version.programme, judged.person_id
-    if verdict.decision_id is None:
-        raise NotFound
+    """Gives it or lets it go on; gives the last day whose end is still to be announced."""
+    ruling = judged.ruling
+    assert verdict.decision_id is not None
     terms = Terms(
         decision_id=verdict.decision_id,
         ground=ruling.ground,
         payer=ruling.payer,
         tariffs=ruling.tariffs,
-        until=until,
+        until=judged.until,
         changes_on=ruling.changes_on,
-        renewable=await _renewable(work, judged, until),
+        renewable=renewable,
     )
     if entitlement is not None:
-        if _rests_on(entitlement) != terms or grants.must_announce(terms, work.on, work.settings):
+        if _rests_on(entitlement) != terms or must_announce(terms, work.on, work.changes.settings):
             before = entitlement.status
-            await grants.renew(work.session, entitlement, terms, now=work.now, settings=work.settings)
-            work.ending += before is not entitlement.status is grants.Standing.ENDING
-    elif (person_id, programme) in work.barred:
+            work.changes.renew(entitlement, terms)
+            work.ending += before is not entitlement.status and entitlement.status is Standing.ENDING
+    elif judged.key in work.barred:
         return None
     else:
-        await grants.grant(work.session, person_id, programme, terms, now=work.now, settings=work.settings)
-        work.granted += 1
+        work.changes.grant(*judged.key, terms)
     work.feeds.append(
-        Feed(
-            person_id,
-            programme,
-            verdict.decision_id,
-            ruling.ground,
-            ruling.payer,
-            ruling.allowances,
-            ruling.amounts,
-        )
+        Feed(*judged.key, verdict.decision_id, ruling.ground, ruling.payer, ruling.allowances, ruling.amounts)
     )
-    return None if terms.renewable else until
+    return None if renewable else judged.until
 
 
 def _rests_on(entitlement: Entitlement) -> Terms:
@@ -322,60 +335,42 @@ def _rests_on(entitlement: Entitlement) -> Terms:
     )
 
 
-async def _renewable(work: _Work, judged: _Judged, until: date | None) -> bool:
-    """Whether the day after a last day that is near would grant it anew, as the facts stand: then it is no end."""
-    if until is None or announce_on(until, work.settings) > work.on:
-        return False
-    after = until + timedelta(days=1)
-    version = work.book.programmes[judged.version.programme].on(after)
-    if version is None:
-        return False
-    subject = (await facts.subjects(work.session, [judged.person_id], after)).get(judged.person_id)
-    if subject is None:
-        return False
-    parameters = work.book.parameters_on(after)
-    again = decide(version, subject, parameters, after, held_since=judged.held_since, others=judged.others)
-    return again.outcome is Outcome.GRANTED
-
-
-async def _refuse(work: _Work, judged: _Judged, verdict: Verdict, entitlement: Entitlement | None) -> None:
-    dead = any(reason.code == "deceased" for reason in judged.ruling.reasons)
+def _refuse(work: _Work, judged: _Judged, verdict: Verdict, entitlement: Entitlement | None) -> None:
     if entitlement is not None:
-        if dead:
-            await grants.revoke(
-                work.session,
-                entitlement.id,
-                EndReason.DEATH,
-                caller=None,
-                now=work.now,
-                settings=work.settings,
-            )
+        if any(reason.code == "deceased" for reason in judged.ruling.reasons):
+            work.changes.end_with_death(entitlement)
             work.revoked += 1
-        elif entitlement.status is grants.Standing.ACTIVE:
-            await grants.announce(
-                work.session, entitlement, EndReason.GROUND_ENDED, None, now=work.now, settings=work.settings
-            )
+        elif entitlement.status is Standing.ACTIVE:
+            work.changes.announce(entitlement, EndReason.GROUND_ENDED, None)
             work.ending += 1
-    if verdict.decision_id is not None:
-        work.feeds.append(Feed(judged.person_id, judged.version.programme, verdict.decision_id))
+    assert verdict.decision_id is not None
+    work.feeds.append(Feed(*judged.key, verdict.decision_id))
 
 
-async def _leave(work: _Work, entitlement: Entitlement | None) -> date | None:
+def _leave(work: _Work, entitlement: Entitlement | None) -> date | None:
     """Takes nothing away; only an end that was foreseen from the start is announced in time."""
-    if entitlement is None or entitlement.until is None or entitlement.status is not grants.Standing.ACTIVE:
+    if entitlement is None or entitlement.until is None or entitlement.status is not Standing.ACTIVE:
         return None
-    if announce_on(entitlement.until, work.settings) > work.on:
+    if announce_on(entitlement.until, work.changes.settings) > work.on:
         return entitlement.until
-    await grants.announce(
-        work.session,
-        entitlement,
-        EndReason.FORESEEN,
-        entitlement.until,
-        now=work.now,
-        settings=work.settings,
-    )
+    work.changes.announce(entitlement, EndReason.FORESEEN, entitlement.until)
     work.ending += 1
     return None
+
+
+async def _write(session: AsyncSession, work: _Work) -> None:
+    """Writes decisions first, then what rests on them."""
+    with session.no_autoflush:
+        if work.decisions:
+            await session.execute(insert(Decision), work.decisions)
+        await work.changes.write(session)
+    await session.flush()
+    look = await allowances.feed(session, work.feeds, on=work.on, now=work.changes.now)
+    for key, day in look.items():
+        verdict = work.verdicts[key]
+        verdict.look_on = min(verdict.look_on or day, day)
+    await session.flush()
+    log.info("assessment.done", cause=work.cause, verdicts=len(work.verdicts), decisions=len(work.decisions))
 
 
 async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *, settings: Settings) -> None:

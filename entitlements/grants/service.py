@@ -13,13 +13,13 @@ from sqlmodel import col
 
 from core.access.rules import Caller
 from core.audit.service import note
-from core.clock import day_of, first_moment
+from core.clock import day_of
 from core.errors import BadRequest, Conflict, NotFound, Unprocessable
-from core.jobs.service import enqueue
 from core.settings import Settings
 from entitlements.allowances import service as allowances
+from entitlements.grants.changes import Changes, moments_of_change, tell
 from entitlements.grants.models import AT_ONCE, EndReason, Entitlement, Standing
-from entitlements.grants.rules import Terms, announced_end, keeps_on, must_announce, notice_time, worth_saying
+from entitlements.grants.rules import Terms, announced_end, must_announce, notice_time
 from entitlements.ledger.service import in_chunks
 from entitlements.notices import service as notices
 from entitlements.notices.models import Notice
@@ -152,91 +152,6 @@ def standing_exists(
     )
 
 
-async def grant(
-    session: AsyncSession, person_id: UUID, programme: str, terms: Terms, *, now: datetime, settings: Settings
-) -> Entitlement:
-    """Gives a person what a decision granted, and owes the message that says so."""
-    today = day_of(now, settings.zone)
-    entitlement = Entitlement(
-        person_id=person_id,
-        programme=programme,
-        since=today,
-        counted_from=today,
-        granted_at=now,
-        changed_at=now,
-        **_columns(terms),
-    )
-    if must_announce(terms, today, settings):
-        # So near that this one message announces the end as well.
-        last = announced_end(terms.until, today, settings)
-        message = await _owe(session, entitlement, "granted-until", now, until=last)
-        _end_on(entitlement, last, EndReason.FORESEEN, message)
-    elif terms.until is not None and worth_saying(terms, today):
-        await _owe(session, entitlement, "granted-until", now, until=terms.until)
-    else:
-        await _owe(session, entitlement, "granted", now)
-    session.add(entitlement)
-    await session.flush()
-    note(session, None, "entitlement.granted", ("entitlement", entitlement.id), now=now, programme=programme)
-    await _changed(session, entitlement, now=now, settings=settings)
-    return entitlement
-
-
-async def renew(
-    session: AsyncSession, entitlement: Entitlement, terms: Terms, *, now: datetime, settings: Settings
-) -> None:
-    """Puts a standing entitlement on the terms of a newer decision: an announced end is taken back, put off, or
-    announced, as the new last day asks.
-    """
-    today = day_of(now, settings.zone)
-    before = (entitlement.tariffs, entitlement.status, entitlement.ends_on, entitlement.until)
-    if entitlement.until is not None and today > entitlement.until and terms.until != entitlement.until:
-        entitlement.counted_from = today
-    for name, value in _columns(terms).items():
-        setattr(entitlement, name, value)
-    entitlement.changed_at = now
-    if entitlement.status is Standing.ENDING and entitlement.ends_on is not None:
-        if keeps_on(terms, entitlement.ends_on, settings):
-            entitlement.status, entitlement.ends_on = Standing.ACTIVE, None
-            entitlement.end_reason, entitlement.notice_id = None, None
-            await _owe(session, entitlement, "continues", now)
-        elif terms.until is not None and terms.until > entitlement.ends_on:
-            last = announced_end(terms.until, today, settings)
-            message = await _owe(session, entitlement, "ending", now, ends_on=last)
-            _end_on(entitlement, last, EndReason.FORESEEN, message)
-    elif must_announce(terms, today, settings):
-        await announce(session, entitlement, EndReason.FORESEEN, terms.until, now=now, settings=settings)
-    session.add(entitlement)
-    await session.flush()
-    if before != (entitlement.tariffs, entitlement.status, entitlement.ends_on, entitlement.until):
-        await _changed(session, entitlement, now=now, settings=settings)
-
-
-async def announce(
-    session: AsyncSession,
-    entitlement: Entitlement,
-    reason: EndReason,
-    fact_end: date | None,
-    *,
-    now: datetime,
-    settings: Settings,
-) -> None:
-    """Announces an end: the later of the fact's last day and the grace after the notice counts as received.
-
-    An end that was announced already stays where it is.
-    """
-    if entitlement.status is not Standing.ACTIVE:
-        return
-    last = announced_end(fact_end, day_of(now, settings.zone), settings)
-    message = await _owe(session, entitlement, "ending", now, ends_on=last)
-    _end_on(entitlement, last, reason, message)
-    entitlement.changed_at = now
-    session.add(entitlement)
-    await session.flush()
-    note(session, None, "entitlement.ending", ("entitlement", entitlement.id), now=now, reason=reason.value)
-    await _changed(session, entitlement, now=now, settings=settings)
-
-
 async def revoke(
     session: AsyncSession,
     entitlement_id: UUID,
@@ -270,14 +185,15 @@ async def revoke(
     session.add(entitlement)
     await session.flush()
     if reason is not EndReason.DEATH:
-        await _owe(session, entitlement, f"revoked-{reason}", now)
+        said = {"programme": entitlement.programme}
+        await notices.owe(session, entitlement.person_id, f"entitlement.revoked-{reason}", said, now=now)
     note(
         session, caller, "entitlement.revoked", ("entitlement", entitlement.id), now=now, reason=reason.value
     )
     await allowances.stop(
         session, entitlement.person_id, entitlement.programme, on=day_of(now, settings.zone)
     )
-    await _enqueue_changed(session, entitlement.person_id, now)
+    await tell(session, {(entitlement.person_id, now)})
     return entitlement
 
 
@@ -330,6 +246,7 @@ async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *
     )
     due = list(rows.scalars())
     messages = await notices.of_ids(session, [e.notice_id for e in due if e.notice_id])
+    told: set[tuple[UUID, datetime]] = set()
     for entitlement in due:
         message = messages[entitlement.notice_id] if entitlement.notice_id else None
         earliest = _earliest_end(message, today, settings)
@@ -342,9 +259,9 @@ async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *
         else:
             continue
         entitlement.changed_at = now
-        session.add(entitlement)
-        await session.flush()
-        await _changed(session, entitlement, now=now, settings=settings)
+        told |= moments_of_change(entitlement, now, settings)
+    await session.flush()
+    await tell(session, told)
 
 
 def _earliest_end(message: Notice | None, today: date, settings: Settings) -> date:
@@ -353,65 +270,18 @@ def _earliest_end(message: Notice | None, today: date, settings: Settings) -> da
     return notices.grace_end(message.deemed_received_on, settings)
 
 
-def _columns(terms: Terms) -> dict[str, Any]:
-    return {
-        "decision_id": terms.decision_id,
-        "ground": terms.ground,
-        "payer": terms.payer,
-        "tariffs": list(terms.tariffs),
-        "until": terms.until,
-        "renewable": terms.renewable,
-        "changes_on": terms.changes_on,
-    }
-
-
-def _end_on(entitlement: Entitlement, last: date, reason: EndReason, message: Notice) -> None:
-    entitlement.status, entitlement.ends_on = Standing.ENDING, last
-    entitlement.end_reason, entitlement.notice_id = reason, message.id
-
-
-async def _owe(
-    session: AsyncSession, entitlement: Entitlement, what: str, now: datetime, **params: date
-) -> Notice:
-    code = f"entitlement.{what}"
-    said: dict[str, str | int | date] = {"programme": entitlement.programme, **params}
-    return await notices.owe(session, entitlement.person_id, code, said, now=now)
-
-
-async def _changed(
-    session: AsyncSession, entitlement: Entitlement, *, now: datetime, settings: Settings
-) -> None:
-    """Tells the right-hand side that what the person holds is another now, and will be after the last day."""
-    await _enqueue_changed(session, entitlement.person_id, now)
-    if entitlement.status is Standing.ENDING and entitlement.ends_on is not None:
-        after = first_moment(entitlement.ends_on + timedelta(days=1), settings.zone)
-        await _enqueue_changed(session, entitlement.person_id, after)
-
-
-async def _enqueue_changed(session: AsyncSession, person_id: UUID, at: datetime) -> None:
-    await enqueue(
-        session,
-        "holdings.changed",
-        {"person_id": str(person_id)},
-        run_at=at,
-        once=f"holdings.changed:{person_id}:{at:%Y-%m-%dT%H:%M}",
-    )
-
-
 __all__ = [
+    "Changes",
     "Holding",
     "NotAtOnce",
     "NotStanding",
     "ReasonMissing",
     "Standing",
     "Terms",
-    "announce",
     "barred_of",
-    "grant",
     "held",
     "must_announce",
     "of_person",
-    "renew",
     "revoke",
     "standing_exists",
     "standing_of",

@@ -1,14 +1,16 @@
 """Owe a notice, say that it was sent, and render it in the language of whoever reads it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.clock import day_of
+from core.database import new_id
+from core.jobs.models import Job
 from core.jobs.service import enqueue
 from core.settings import Settings
 from entitlements.allowances import rules as allowances
@@ -16,7 +18,30 @@ from entitlements.notices.models import Notice, NoticeChannel
 from entitlements.notices.rules import TEXTS, Text, language_of, render
 from entitlements.rulebook import service as rulebook
 
+DELIVERY = "notice.deliver"
+
 Params = Mapping[str, str | int | date]
+
+
+def write(
+    person_id: UUID,
+    code: str,
+    params: Params,
+    *,
+    now: datetime,
+    channel: NoticeChannel = NoticeChannel.INBOX,
+) -> Notice:
+    """A notice to a person, not owed yet; refused where its parameters are not those of its text."""
+    TEXTS[code].require(params)
+    return Notice(
+        person_id=person_id,
+        code=code,
+        params={
+            name: value.isoformat() if isinstance(value, date) else value for name, value in params.items()
+        },
+        channel=channel,
+        owed_at=now,
+    )
 
 
 async def owe(
@@ -29,20 +54,25 @@ async def owe(
     channel: NoticeChannel = NoticeChannel.INBOX,
 ) -> Notice:
     """Owes a person a notice, in the caller's transaction; a job delivers it."""
-    TEXTS[code].require(params)
-    notice = Notice(
-        person_id=person_id,
-        code=code,
-        params={
-            name: value.isoformat() if isinstance(value, date) else value for name, value in params.items()
-        },
-        channel=channel,
-        owed_at=now,
-    )
+    notice = write(person_id, code, params, now=now, channel=channel)
     session.add(notice)
     await session.flush()
-    await enqueue(session, "notice.deliver", {"notice_id": str(notice.id)}, run_at=now)
+    await enqueue(session, DELIVERY, {"notice_id": str(notice.id)}, run_at=now)
     return notice
+
+
+async def owe_all(session: AsyncSession, written: Sequence[Notice], *, now: datetime) -> None:
+    """Owes many notices in few statements, each with the job that delivers it."""
+    if not written:
+        return
+    jobs = [
+        {"id": new_id(), "kind": DELIVERY, "payload": {"notice_id": str(n.id)}, "run_at": now, "attempts": 0}
+        for n in written
+    ]
+    # What others have changed in the session may refer to these notices, so it must not go first.
+    with session.no_autoflush:
+        await session.execute(insert(Notice), [notice.model_dump() for notice in written])
+        await session.execute(insert(Job), jobs)
 
 
 async def sent(session: AsyncSession, notice: Notice, *, now: datetime, settings: Settings) -> None:
