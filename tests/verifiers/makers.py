@@ -21,6 +21,7 @@ from core.database import Database
 from core.jobs.service import Worker
 from core.settings import Settings
 from core.vault import KeyUse, SoftwareSigner, Vault
+from entitlements.rulebook.models import TariffRow
 from issuers.authorities.service import ensure_authority, signer_for
 from issuers.credentials.card import Card, CardId, PrintedCard, sign_card, sign_printed
 from issuers.credentials.models import Credential, Holder
@@ -271,5 +272,7 @@ async def make_city(
     async with database.writing() as session:
         await ensure_authority(session, vault, settings, clock.now())
         await publish(session, vault, settings, clock.now())
+        for bit, name in enumerate(("reduced", "reduced_youth")):
+            session.add(TariffRow(name=name, bit=bit, names={"de": name}))
     operator = await sign_in(database, vault, clock.now(), Role.OPERATOR)
     return City(client, database, vault, settings, clock, operator)

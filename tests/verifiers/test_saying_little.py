@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from entitlements.facts.catalogue import RULEBOOKS
-from entitlements.grants import service as grants
+from entitlements.grants.changes import Changes
 from entitlements.grants.rules import Terms
 from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.reading import load_rulebook
@@ -33,7 +33,9 @@ async def marked_person(city: City) -> tuple[Phone, Paper, list[str]]:
             changes_on=None,
             renewable=False,
         )
-        await grants.grant(session, person_id, "sozialpass", terms, now=city.now, settings=city.settings)
+        changes = Changes(city.now, city.settings)
+        changes.grant(person_id, "sozialpass", terms)
+        await changes.write(session)
     phone = await city.phone(REDUCED, person_id=person_id)
     paper = await city.paper(person_id=person_id, name="MUSTER<<EVA")
     secrets = [MARKER, str(person_id), person_id.hex, "sozialpass", "sgb", "jobcenter"]

@@ -10,12 +10,12 @@ from sqlmodel import col
 from core.access.rules import Caller
 from core.settings import Settings
 from core.vault import Vault
+from entitlements.rulebook.service import tariff_bits
 from issuers.status.service import StatusMemory, uri_of
 from issuers.trustlist import service as trustlist
 from verifiers.bundles.schemas import BundleList, BundleOffer, BundleVenue, BundleView
 from verifiers.offers.models import Offer
 from verifiers.offers.rules import Language, bits_of
-from verifiers.offers.tariffs import known_tariffs
 from verifiers.scanners import service as scanners
 
 AHEAD: Final = timedelta(days=30)
@@ -34,7 +34,7 @@ async def bundle(
 ) -> BundleView:
     """The bundle of the calling scanner."""
     _, venue = await scanners.of(session, caller)
-    tariffs = known_tariffs(settings)
+    tariffs = await tariff_bits(session)
     rows = await session.execute(
         select(Offer)
         .where(

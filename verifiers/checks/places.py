@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import select
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.settings import Settings
+from entitlements.rulebook.service import tariff_bits
 from issuers.authorities.models import Authority
 from issuers.status.service import StatusMemory
 from issuers.trustlist.service import trusted
@@ -19,13 +20,15 @@ from verifiers.checks.trust import Trust, trust_of
 from verifiers.offers.models import Offer as OfferRow
 from verifiers.offers.rules import Language, bits_of, text_in
 from verifiers.offers.service import in_force
-from verifiers.offers.tariffs import known_tariffs
 from verifiers.partners.models import Partner
 from verifiers.scanners.models import Scanner
 from verifiers.venues.models import Revision, Venue
 
-TRUST_RENEWED = timedelta(hours=1)
-"""Keys begin and end by the hour at most; a change of keys is seen at once, by the moment it was made."""
+TRUST_RENEWED: Final = timedelta(hours=1)
+"""Keys begin and end by the hour at most; a change of keys is seen at the next look, by the moment it was made."""
+
+LOOKED: Final = timedelta(seconds=1)
+"""How long a look at the database is good for: what changes there is known here within two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Post:
 
 @dataclass(slots=True)
 class Surroundings:
-    """Asks, at the beginning of each batch, whether anything changed, and loads it only then."""
+    """Asks once a second whether anything changed, and loads it only then."""
 
     settings: Settings
     statuses: StatusMemory
@@ -57,8 +60,17 @@ class Surroundings:
     trust: Trust | None = None
     _posts_of: tuple[int | None, date] | None = None
     _trust_of: datetime | None = None
+    _looked_at: datetime | None = None
 
-    async def follow(self, session: AsyncSession, now: datetime, today: date) -> Trust:
+    async def look(self, session: AsyncSession, now: datetime, today: date) -> bool:
+        """Follows the database if the last look is too long ago, or another day's; says whether it did."""
+        recent = self._looked_at is not None and timedelta() <= now - self._looked_at < LOOKED
+        if recent and self._posts_of is not None and self._posts_of[1] == today:
+            return False
+        await self.follow(session, now, today)
+        return True
+
+    async def follow(self, session: AsyncSession, now: datetime, today: date) -> None:
         """Brings everything up to what is committed."""
         versions = await session.execute(
             select(
@@ -68,7 +80,7 @@ class Surroundings:
         )
         revision, keys_changed_at = versions.one()
         if self._posts_of != (revision, today):
-            self.posts = await _load_posts(session, self.settings, today)
+            self.posts = await _load_posts(session, today)
             self._posts_of = (revision, today)
         if (
             self.trust is None
@@ -78,7 +90,7 @@ class Surroundings:
             self.trust = trust_of(await trusted(session, self.settings, now), now)
             self._trust_of = keys_changed_at
         await self.statuses.follow(session, now)
-        return self.trust
+        self._looked_at = now
 
 
 def told(row: OfferRow, language: Language) -> dict[str, Any]:
@@ -106,8 +118,8 @@ def judged(row: OfferRow, tariffs: Mapping[str, int]) -> Offer:
     )
 
 
-async def _load_posts(session: AsyncSession, settings: Settings, today: date) -> Mapping[UUID, Post]:
-    tariffs = known_tariffs(settings)
+async def _load_posts(session: AsyncSession, today: date) -> Mapping[UUID, Post]:
+    tariffs = await tariff_bits(session)
     offers: dict[UUID, list[Shown]] = {}
     rows = await session.execute(select(OfferRow).where(in_force(today)).order_by(col(OfferRow.id)))
     for row in rows.scalars():

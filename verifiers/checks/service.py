@@ -87,9 +87,16 @@ class Desk:
     async def _work(self, session: AsyncSession, scans: Sequence[Scan]) -> list[Verdict | VenueClosed]:
         # The latest clock of the batch is the one to look around by; each scan is judged at its own moment.
         now = max(scan.at for scan in scans)
-        trust = await self._around.follow(session, now, day_of(now, self._settings.zone))
-        posts = [self._around.posts.get(scan.scanner) for scan in scans]
-        judged = await self._judge(session, scans, posts, trust)
+        today = day_of(now, self._settings.zone)
+        looked = await self._around.look(session, now, today)
+        posts, judged = await self._judge(session, scans)
+        if not looked and any(
+            post is None or judgement.reason in _PERHAPS_NEWER
+            for post, judgement in zip(posts, judged, strict=True)
+        ):
+            # A scanner, a key or a list of the last second may be what is missing: look again before saying so.
+            await self._around.follow(session, now, today)
+            posts, judged = await self._judge(session, scans)
         tries = await self._mark(session, scans, judged)
         counts: Counter[tuple[int, datetime, Counted]] = Counter()
         verdicts: list[Verdict | VenueClosed] = []
@@ -106,8 +113,11 @@ class Desk:
         return verdicts
 
     async def _judge(
-        self, session: AsyncSession, scans: Sequence[Scan], posts: Sequence[Post | None], trust: Trust
-    ) -> list[Judgement]:
+        self, session: AsyncSession, scans: Sequence[Scan]
+    ) -> tuple[list[Post | None], list[Judgement]]:
+        trust = self._around.trust
+        assert trust is not None
+        posts = [self._around.posts.get(scan.scanner) for scan in scans]
         # First as if every card were on record: that needs no look, and is nearly always so. Then one look
         # for all of them together, and those that are not are judged again, issuer's signature included.
         asked: list[list[bytes]] = [[] for _ in scans]
@@ -122,7 +132,7 @@ class Desk:
                 if judged[at].alarm:
                     # Somebody else can sign as we do. No card and no venue here: the operator looks at the keys.
                     log.error("check.card_not_on_record")
-        return judged
+        return posts, judged
 
     def _one(self, scan: Scan, post: Post | None, trust: Trust, asked: list[bytes] | None) -> Judgement:
         if post is None:
@@ -217,6 +227,7 @@ class Desk:
 
 
 _NOWHERE = Judgement(Outcome.REFUSED)
+_PERHAPS_NEWER: Final = frozenset({Reason.STATUS_MISSING, Reason.STATUS_STALE, Reason.UNKNOWN_ISSUER})
 
 
 def _replayed(judgement: Judgement) -> Judgement:

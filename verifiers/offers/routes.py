@@ -11,10 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow, anyone
 from core.errors import problems
-from core.settings import Settings
+from entitlements.rulebook.service import tariff_bits
 from verifiers.offers import service
 from verifiers.offers.schemas import NewOffer, OfferView
-from verifiers.offers.tariffs import known_tariffs
 from verifiers.venues import service as venues
 from verifiers.venues.caching import Cached, cacheable
 
@@ -43,11 +42,12 @@ async def make_offer(
     data: JSONBody[NewOffer],
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
-    settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
 ) -> OfferView:
     """Make an offer at a venue that you manage. Its terms never change; withdraw it and make another."""
-    return OfferView.model_validate(await service.make(session, caller, data, known_tariffs(settings), now))
+    return OfferView.model_validate(
+        await service.make(session, caller, data, await tariff_bits(session), now)
+    )
 
 
 @delete(

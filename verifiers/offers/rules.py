@@ -59,12 +59,11 @@ def ends_at(period: Period, now: datetime, zone: ZoneInfo) -> datetime:
     return first_moment(span_of(period, day_of(now, zone)).after, zone)
 
 
-def bits_of(tariffs: Iterable[str], known: Mapping[str, int]) -> int:
+def bits_of(tariffs: Iterable[str], masks: Mapping[str, int]) -> int:
     """The tariffs as a card carries them; a name that no card carries any more adds nothing."""
     bits = 0
     for name in tariffs:
-        if name in known:
-            bits |= 1 << known[name]
+        bits |= masks.get(name, 0)
     return bits
 
 

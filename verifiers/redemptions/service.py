@@ -18,6 +18,7 @@ from core.clock import day_of
 from core.settings import Settings
 from core.vault import SealBroken, Vault, open_sealed, seal
 from entitlements.people.models import Person
+from entitlements.rulebook.service import tariff_bits
 from issuers.credentials.models import Credential
 from verifiers.checks.models import Counted
 from verifiers.checks.receipts import Receipt, Receipts
@@ -25,7 +26,6 @@ from verifiers.checks.service import count, hour_of
 from verifiers.offers import service as offers
 from verifiers.offers.models import Offer
 from verifiers.offers.rules import Period
-from verifiers.offers.tariffs import known_tariffs
 from verifiers.redemptions.counters import counter_for, give_back, take
 from verifiers.redemptions.models import Redemption
 from verifiers.redemptions.schemas import RedemptionOutcome, RedemptionReason
@@ -131,8 +131,8 @@ async def _take(
     *,
     now: datetime,
 ) -> Redeemed | RedemptionReason:
-    tariffs = known_tariffs(settings)
-    carried = [name for name in offer.tariffs if name in tariffs and receipt.tariff_bits >> tariffs[name] & 1]
+    masks = await tariff_bits(session)
+    carried = [name for name in offer.tariffs if receipt.tariff_bits & masks.get(name, 0)]
     if not carried:
         return RedemptionReason.NOT_OFFERED
     person = await _person_of(session, receipt)

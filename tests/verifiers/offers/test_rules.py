@@ -31,7 +31,7 @@ def test_a_day_ends_at_the_citys_midnight_also_when_the_clocks_change() -> None:
 
 
 def test_a_tariff_that_is_gone_adds_nothing() -> None:
-    assert bits_of(["reduced", "school", "gone"], {"reduced": 0, "school": 4}) == 0b10001
+    assert bits_of(["reduced", "school", "gone"], {"reduced": 0b1, "school": 0b10000}) == 0b10001
 
 
 def test_german_stands_in_for_a_missing_text() -> None:
