@@ -232,10 +232,12 @@ def _fact(fields: Mapping[str, Any], frame: Frame) -> FactSaid:
             raise Bad(Result.WRONG_TYPE) from None
     number = household = household_kind = None
     if kind.about == "household":
+        foreign = {"number"}
         household, household_kind = _number(fields, "household"), _household_kind(fields, frame)
     else:
+        foreign = {"household", "kind"}
         number = _number(fields, "number")
-    if ("number" in fields) is (kind.about == "household") or (number is not None and "kind" in fields):
+    if foreign & fields.keys():
         raise Bad(Result.MALFORMED)
     first, following = _days(fields, frame)
     return FactSaid(number, household, household_kind, values, first, following, _moment(fields, frame))

@@ -4,8 +4,10 @@ import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
+from app.handlers import handlers, recurring
 from core.clock import FixedClock
 from core.database import Database
+from core.jobs.service import Worker
 from core.settings import Settings
 from core.vault import Vault
 from entitlements.registers.rules import Remit
@@ -34,3 +36,11 @@ async def melde(opening: Opening) -> Office:
 async def jobcenter(opening: Opening) -> Office:
     """A register that names people by its own numbers only."""
     return await opening("jobcenter", JOBCENTER)
+
+
+@pytest.fixture
+def work(
+    database: Database, vault: Vault, settings: Settings, clock: FixedClock
+) -> Callable[[], Awaitable[int]]:
+    """Does the jobs that are due."""
+    return Worker(database, handlers(settings, vault), clock, recurring(settings)).run_due

@@ -26,7 +26,8 @@ from tests.entitlements.deliveries.making import Office, fact, household, lines,
 from tests.makers import sign_in
 
 TODAY = date(2026, 9, 16)
-FOREVER = "1900-01-01"
+
+Work = Callable[[], Awaitable[int]]
 
 
 async def meant(database: Database, vault: Vault, office: Office, number: str) -> UUID:
@@ -292,7 +293,7 @@ async def test_a_full_delivery_ends_what_it_leaves_out_and_its_silence_means_no(
 
 
 async def test_a_delivery_that_would_end_much_is_held_until_somebody_looks(
-    melde: Office, database: Database, vault: Vault, clock: FixedClock, application: Litestar
+    melde: Office, database: Database, vault: Vault, clock: FixedClock, work: Work
 ) -> None:
     rows = [person(f"P-{n}") for n in range(10)]
     rows += [fact(f"P-{n}", "main_residence", value=True, **{"from": "2026-01-01"}) for n in range(10)]
@@ -309,7 +310,7 @@ async def test_a_delivery_that_would_end_much_is_held_until_somebody_looks(
     again = await melde.deliver("empty-2", [], mode="full", as_of=melde_moment(-3))
     released = await melde.client.post(f"/v1/deliveries/{again['id']}/release", headers=desk)
     assert released.json()["state"] == "applying"
-    await application.state.worker.run_due()
+    await work()
     done = await melde.client.get(f"/v1/deliveries/{again['id']}", headers=melde.headers)
     assert done.json()["state"] == "applied"
     assert (await known(database, vault, melde, "P-1"))["main_residence"] is False
@@ -364,7 +365,7 @@ async def test_a_large_delivery_goes_on_after_the_answer(
     melde: Office,
     database: Database,
     vault: Vault,
-    application: Litestar,
+    work: Work,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(service, "SMALL", 5)
@@ -376,7 +377,7 @@ async def test_a_large_delivery_goes_on_after_the_answer(
     answer = await melde.post("large", lines(rows), 18)
     assert answer.status_code == 202
     assert answer.json()["state"] == "checking"
-    await application.state.worker.run_due()
+    await work()
     view = (await melde.client.get(f"/v1/deliveries/{answer.json()['id']}", headers=melde.headers)).json()
     assert (view["state"], view["done"], view["results"]) == ("applied", 18, {"accepted": 18})
     assert (await known(database, vault, melde, "P-8"))["main_residence"] is True
@@ -386,7 +387,7 @@ async def test_a_delivery_that_broke_off_goes_on_where_it_was(  # noqa: PLR0917
     melde: Office,
     database: Database,
     vault: Vault,
-    application: Litestar,
+    work: Work,
     clock: FixedClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -408,7 +409,7 @@ async def test_a_delivery_that_broke_off_goes_on_where_it_was(  # noqa: PLR0917
     assert answer.status_code == 500
     assert 0 < await count(database, Person) < 10
     clock.forward(timedelta(minutes=6))
-    await application.state.worker.run_due()
+    await work()
     desk = await sign_in(database, vault, clock.now(), Role.OPERATOR)
     (again,) = (await melde.client.get("/v1/deliveries", headers=desk)).json()["deliveries"]
     done = await melde.client.get(f"/v1/deliveries/{again['id']}", headers=desk)
@@ -536,7 +537,7 @@ def url_bytes(database: Database) -> Any:
 
 
 async def test_the_night_turns_what_begins_and_ends(
-    melde: Office, database: Database, vault: Vault, application: Litestar, clock: FixedClock
+    melde: Office, database: Database, vault: Vault, work: Work, clock: FixedClock
 ) -> None:
     tomorrow = TODAY + timedelta(days=1)
     rows = [
@@ -544,10 +545,10 @@ async def test_the_night_turns_what_begins_and_ends(
         fact("P-1", "main_residence", value=True, **{"from": tomorrow.isoformat()}),
     ]
     await melde.deliver("people", rows)
-    await application.state.worker.run_due()
+    await work()
     assert "main_residence" not in await known(database, vault, melde, "P-1")
     clock.forward(timedelta(days=1))
-    await application.state.worker.run_due()
+    await work()
     from entitlements.facts.models import CURRENT
 
     async with database.reading() as session:
