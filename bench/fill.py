@@ -12,7 +12,7 @@ from sqlalchemy import insert
 from sqlmodel import SQLModel
 
 import app.tables  # noqa: F401
-from core import cose, jose
+from core import jose, p256
 from core.access.rules import PrincipalKind, Role
 from core.access.service import enrol
 from core.access.signatures import sign_request
@@ -131,7 +131,7 @@ async def _cards(session, vault: Vault, settings: Settings, count: int, now: dat
     made, holders, rows = [], [], []
     for number, index in places:
         device = KeyInHand(ec.generate_private_key(ec.SECP256R1()))
-        point = cose.compress(device.key.public_key())
+        point = p256.point(device.key.public_key())
         card = sign_card(Card(signer.kid, int(ends.timestamp()), 1, CardId(number, index), point), signer)
         person: UUID = uuid4()
         holders.append({"person_id": person, "touched_at": now})

@@ -16,13 +16,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from core import jose
+from core import jose, p256
 from core.access.models import Principal, PrincipalKey
 from core.access.signatures import Message, check_signature, read_signature
 from core.clock import day_of
 from core.database import Database
 from core.settings import Settings
-from core.vault import open_vault, p256
+from core.vault import open_vault
 from entitlements.rulebook.service import tariff_bits
 from issuers.authorities.models import IssuingKey
 from issuers.credentials.card import CardId

@@ -6,9 +6,9 @@ from typing import Final, Protocol, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from core import p256
 
 # No tags, floats, booleans or nulls: what no code needs, no decoder has to understand.
 Value: TypeAlias = int | bytes | str | list["Value"] | dict[int, "Value"]
@@ -22,13 +22,10 @@ MOST_DEPTH: Final = 4
 # Labels of the protected header: algorithm and key id (RFC 9052), type (RFC 9596).
 _ALG, _KID, _TYP = 1, 4, 16
 
-_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-_ORDER_BYTES: Final = _ORDER.to_bytes(32, "big")
-_HALF_ORDER_BYTES: Final = (_ORDER // 2).to_bytes(32, "big")
+_ORDER_BYTES: Final = p256.ORDER.to_bytes(32, "big")
+_HALF_ORDER_BYTES: Final = (p256.ORDER // 2).to_bytes(32, "big")
 _ZERO: Final = bytes(32)
-_CURVE: Final = ec.SECP256R1()
 _ES256: Final = ec.ECDSA(SHA256())
-_ES256_WITHOUT_CHANCE: Final = ec.ECDSA(SHA256(), deterministic_signing=True)
 _CONTEXT: Final = b"\x84\x6aSignature1"
 
 
@@ -60,7 +57,7 @@ class KeyInHand:
 
     def sign(self, data: bytes, /) -> bytes:
         """Signs without chance (RFC 6979): no weak random number can give the key away."""
-        return raw_signature(self.key.sign(data, _ES256_WITHOUT_CHANCE))
+        return p256.sign(self.key, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +194,7 @@ def sign(signer: Signs, typ: int, kid: bytes | None, payload: bytes, external_aa
             raise ValueError("a key id has four bytes")
         header[_KID] = kid
     protected = encode(header)
-    signature = low_s(signer.sign(_to_be_signed(protected, external_aad, payload)))
+    signature = p256.low_s(signer.sign(_to_be_signed(protected, external_aad, payload)))
     return b"\x84" + encode(protected) + b"\xa0" + encode(payload) + b"\x58\x40" + signature
 
 
@@ -272,35 +269,10 @@ def _to_be_signed(protected: bytes, external_aad: bytes, payload: bytes) -> byte
 # ---- Keys and signatures -------------------------------------------------------------------------------------
 
 
-def low_s(raw: bytes) -> bytes:
-    """The one of the two equivalent signatures whose s lies in the lower half."""
-    if len(raw) != 64:
-        raise ValueError("a signature has 64 bytes")
-    s = raw[32:]
-    if s <= _HALF_ORDER_BYTES:
-        return raw
-    return raw[:32] + (_ORDER - int.from_bytes(s, "big")).to_bytes(32, "big")
-
-
-def raw_signature(der: bytes) -> bytes:
-    """Raw r‖s of a DER signature, s in the lower half."""
-    r, s = decode_dss_signature(der)
-    return low_s(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
-
-
-def compress(key: ec.EllipticCurvePublicKey) -> bytes:
-    """The 33 bytes that stand for a P-256 public key."""
-    if key.curve.name != _CURVE.name:
-        raise ValueError("only P-256 keys are used")
-    return key.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
-
-
 def point(compressed: bytes) -> ec.EllipticCurvePublicKey:
-    """The public key of a compressed point; refused if it does not lie on the curve."""
-    if len(compressed) != POINT_BYTES or compressed[0] not in {2, 3}:
-        raise Malformed("a point has 33 bytes, the first 2 or 3")
+    """The public key of a compressed point; Malformed if it does not lie on the curve."""
     try:
-        return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, compressed)
+        return p256.from_point(compressed)
     except ValueError:
         raise Malformed("the point is not on the curve") from None
 

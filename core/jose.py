@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
 from core.errors import DomainError
+from core.p256 import is_low_s
 from core.vault import Signer
-from core.vault.p256 import is_low_s
 
 Claims = Mapping[str, object]
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from core import p256
 from core.errors import NotSignedIn
 from core.jose import thumbprint
-from core.vault import Signer, p256
+from core.vault import Signer
 
 TOLERANCE = timedelta(seconds=60)
 """How far a scanner's clock may be from ours."""

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from core.vault import p256
+from core import p256
 from core.vault.keys import KeyInfo, KeyUse, UnknownKey, WrongUse
 
 ROOT_LENGTH = 32

@@ -11,7 +11,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core import cose
+from core import cose, p256
 from core.cose import KeyInHand, Value
 from issuers.credentials.card import (
     CARD_AAD,
@@ -48,7 +48,7 @@ def key(label: str) -> ec.EllipticCurvePrivateKey:
 def signer(label: str) -> KeyInHand:
     """The key with its id: the first four bytes of the SHA-256 of its compressed point."""
     private = key(label)
-    return KeyInHand(private, sha256(cose.compress(private.public_key())).digest()[:4])
+    return KeyInHand(private, sha256(p256.point(private.public_key())).digest()[:4])
 
 
 CARDS, OTHER_CARDS = signer("cards"), signer("other cards")
@@ -56,7 +56,7 @@ PRINTS, STATUS_LISTS, STRANGER = signer("printed cards"), signer("status lists")
 GONE, TOMORROWS, YESTERDAYS = signer("withdrawn"), signer("tomorrow's"), signer("yesterday's")
 PHONE, OTHER_PHONE = KeyInHand(key("phone")), KeyInHand(key("other phone"))
 
-CARD = Card(CARDS.kid, EXP, 0b1, STATUS, cose.compress(PHONE.key.public_key()))
+CARD = Card(CARDS.kid, EXP, 0b1, STATUS, p256.point(PHONE.key.public_key()))
 NAMED = replace(CARD, status=CardId(7, 300), name=NAME)
 PRINTED = PrintedCard(PRINTS.kid, EXP, 0b100_000_001, CardId(9, 12), NAME)
 
@@ -77,7 +77,7 @@ def trusted(label: str, who: KeyInHand, use: str, **otherwise: Any) -> dict[str,
         "label": label,
         "kid": who.kid.hex(),
         "use": use,
-        "point": cose.compress(who.key.public_key()).hex(),
+        "point": p256.point(who.key.public_key()).hex(),
         "private": who.key.private_numbers().private_value.to_bytes(32, "big").hex(),
         "not_before": "2026-01-01T00:00:00Z",
         "not_after": "2027-01-01T00:00:00Z",

@@ -13,13 +13,14 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from core import p256
 from core.access.rules import Caller
 from core.audit.service import note
 from core.database import new_id
 from core.errors import Conflict, NotFound, Unavailable
 from core.jobs.service import enqueue
 from core.settings import Settings
-from core.vault import KeyInfo, KeyUse, Signer, UnknownKey, Vault, p256
+from core.vault import KeyInfo, KeyUse, Signer, UnknownKey, Vault
 from issuers.authorities.models import Authority, IssuingKey
 
 USES = (KeyUse.CARD, KeyUse.PRINTED, KeyUse.STATUS_LIST, KeyUse.TRUST_LIST, KeyUse.CHECKPOINT)

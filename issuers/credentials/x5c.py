@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -71,6 +71,8 @@ class Path:
     key: ec.EllipticCurvePublicKey
     authority_key_ids: frozenset[str]
     """What DCQL's `aki` is compared with: base64url of each authority key identifier in the chain."""
+    begins: datetime
+    ends: datetime
 
 
 class Anchors:
@@ -93,7 +95,7 @@ class Anchors:
             while len(self._traced) >= self._most:
                 self._traced.pop(next(iter(self._traced)), None)
             self._traced[chain] = traced
-        if isinstance(traced, Break):
+        if isinstance(traced, Break) or traced.begins <= now <= traced.ends:
             return traced
         return next(_out_of_time((*traced.certificates, traced.anchor), now), traced)
 
@@ -120,12 +122,14 @@ class Anchors:
         flaw = next(_authority_flaws((*chain, anchor)), None)
         if flaw is not None:
             return flaw
-        key = chain[0].public_key()
-        # `_flaws` settled the leaf's key; said again for the type checker.
-        return (
-            Path(chain, anchor, key, _authority_key_ids(chain))
-            if isinstance(key, ec.EllipticCurvePublicKey)
-            else Break(Rule.LEAF_KEY, 0)
+        key = cast("ec.EllipticCurvePublicKey", chain[0].public_key())  # `_flaws` saw to it
+        return Path(
+            chain,
+            anchor,
+            key,
+            _authority_key_ids(chain),
+            begins=max(one.not_valid_before_utc for one in (*chain, anchor)),
+            ends=min(one.not_valid_after_utc for one in (*chain, anchor)),
         )
 
     def _anchor_of(self, chain: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate | None, list[Break]]:

@@ -11,9 +11,9 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import jose
+from core import jose, p256
 from core.jose import Algorithm, Key, KeyRefused, KeySet, Refusal, TokenRefused
-from core.vault import SoftwareSigner, p256
+from core.vault import SoftwareSigner
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 TYP = "citycard-test+jwt"

@@ -8,15 +8,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.handlers import handlers
-from core import cose, jose
+from core import jose, p256
 from core.clock import FixedClock
 from core.database import Database
 from core.jobs.service import Worker
+from core.p256 import kid_of, sign
 from core.settings import Settings
 from core.vault import Vault
-from core.vault.p256 import kid_of, sign
 from entitlements.facts.catalogue import RULEBOOKS
 from entitlements.grants import service as grants
+from entitlements.grants.changes import Changes
 from entitlements.grants.models import EndReason, Entitlement
 from entitlements.grants.rules import Terms
 from entitlements.people import service as people
@@ -56,7 +57,10 @@ async def hold(
         changes_on=changes_on,
         renewable=False,
     )
-    return await grants.grant(session, person_id, programme, terms, now=now, settings=settings)
+    changes = Changes(now, settings)
+    entitlement = changes.grant(person_id, programme, terms)
+    await changes.write(session)
+    return entitlement
 
 
 async def lose(session: AsyncSession, settings: Settings, entitlement: Entitlement, now: datetime) -> None:
@@ -87,7 +91,7 @@ class PhoneKey:
 
     @property
     def point(self) -> bytes:
-        return cose.compress(self.public_key)
+        return p256.point(self.public_key)
 
     @property
     def jwk(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from app.handlers import handlers, recurring
-from core import cose, jose
+from core import jose, p256
 from core.access.rules import Role
 from core.access.signatures import sign_request
 from core.clock import FixedClock
@@ -190,7 +190,7 @@ class City:
         on_record: bool = True,
     ) -> Phone:
         device = KeyInHand(ec.generate_private_key(ec.SECP256R1()))
-        point = cose.compress(device.key.public_key())
+        point = p256.point(device.key.public_key())
         person_id = person_id or uuid4()
         async with self.database.writing() as session:
             signer = await signer_for(session, self.vault, KeyUse.CARD, self.now)

@@ -6,8 +6,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core import jose
-from core.vault import p256
+from core import jose, p256
 
 CODE_LIFE: Final = timedelta(minutes=15)
 PROOF: Final = "citycard/scanner/1"

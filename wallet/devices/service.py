@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from core import cose, jose
+from core import jose, p256
 from core.access.rules import Caller
 from core.audit.service import note
 from core.errors import Conflict, NotFound, Unprocessable
@@ -105,7 +105,7 @@ def settle(proof: str, key: jose.Key, typ: str, expected: dict[str, object]) -> 
 
 def point_of(key: jose.Key) -> bytes:
     """The compressed point of a phone's key."""
-    return cose.compress(key.public)  # type: ignore[arg-type]  # the schema takes P-256 only
+    return p256.point(key.public)  # type: ignore[arg-type]  # the schema takes P-256 only
 
 
 async def enrol(

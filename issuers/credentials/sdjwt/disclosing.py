@@ -58,14 +58,16 @@ class _Opening:
             raise Unacceptable(Reason.DISCLOSURE_TWICE)
         self.met: set[str] = set()
 
+    # What comes from JSON is exactly a dict or a list, so that their types are compared and not searched.
+
     def members(self, members: Mapping[str, object], depth: int) -> dict[str, object]:
         if DOTS in members or (depth and SD_ALG in members):
             raise Unacceptable(Reason.DIGESTS_MALFORMED)
-        opened = {
-            name: self.value(value, depth) if isinstance(value, dict | list) else value
-            for name, value in members.items()
-            if name not in _RESERVED
-        }
+        opened = {}
+        for name, value in members.items():
+            if name not in _RESERVED:
+                kind = type(value)
+                opened[name] = self.value(value, depth) if kind is dict or kind is list else value
         if SD in members:
             digests = members[SD]
             if not isinstance(digests, list):
@@ -74,7 +76,11 @@ class _Opening:
                 disclosure = self.take(one)
                 if disclosure is None:
                     continue
-                name, value = _named(disclosure)
+                _salt, name, value = _contents(disclosure, 3)
+                if not isinstance(name, str):
+                    raise Unacceptable(Reason.DISCLOSURE_MALFORMED)
+                if name in _RESERVED:
+                    raise Unacceptable(Reason.FORBIDDEN_NAME)
                 if name in opened:
                     raise Unacceptable(Reason.NAME_TAKEN)
                 opened[name] = self.value(value, depth)
@@ -90,7 +96,7 @@ class _Opening:
                 raise Unacceptable(Reason.DIGESTS_MALFORMED)
             disclosure = self.take(element[DOTS])
             if disclosure is not None:
-                opened.append(self.value(_nameless(disclosure), depth))
+                opened.append(self.value(_contents(disclosure, 2)[1], depth))
         return opened
 
     def value(self, value: object, depth: int) -> object:
@@ -112,30 +118,15 @@ class _Opening:
         return self.closed.pop(one, None)
 
 
-def _named(disclosure: str) -> tuple[str, object]:
-    match _read(disclosure):
-        case [str(), str(name), value]:
-            if name in _RESERVED:
-                raise Unacceptable(Reason.FORBIDDEN_NAME)
-            return name, value
-        case [_, _]:
-            raise Unacceptable(Reason.DISCLOSURE_MISPLACED)
-        case _:
-            raise Unacceptable(Reason.DISCLOSURE_MALFORMED)
-
-
-def _nameless(disclosure: str) -> object:
-    match _read(disclosure):
-        case [str(), value]:
-            return value
-        case [_, _, _]:
-            raise Unacceptable(Reason.DISCLOSURE_MISPLACED)
-        case _:
-            raise Unacceptable(Reason.DISCLOSURE_MALFORMED)
-
-
-def _read(disclosure: str) -> object:
+def _contents(disclosure: str, wanted: int) -> list[object]:
+    """Salt and value, or salt, name and value: whichever the place of the digest asks for."""
     try:
-        return read_json(unb64url(disclosure))
+        contents = read_json(unb64url(disclosure))
     except ValueError:
         raise Unacceptable(Reason.DISCLOSURE_MALFORMED) from None
+    if not isinstance(contents, list) or not contents or not isinstance(contents[0], str):
+        raise Unacceptable(Reason.DISCLOSURE_MALFORMED)
+    if len(contents) != wanted:
+        other = len(contents) in {2, 3}
+        raise Unacceptable(Reason.DISCLOSURE_MISPLACED if other else Reason.DISCLOSURE_MALFORMED)
+    return contents

@@ -161,7 +161,9 @@ class _Hiding:
         digests: list[str] = []
         for name, value in members.items():
             if type(value) is Disclosable:
-                inner = self.value(value.value)
+                inner = value.value
+                if type(inner) is not str:
+                    inner = self.value(inner)
                 digests.append(self.hide([next(self._salts), name, inner]))
             else:
                 plain[name] = self.value(value)
@@ -188,14 +190,14 @@ class _Hiding:
     def value(self, value: object) -> object:
         if isinstance(value, dict):
             return self.members(value)
-        if isinstance(value, list | tuple):
+        if isinstance(value, list) or isinstance(value, tuple):  # noqa: SIM101  (a union is made anew each time)
             return self.elements(value)
         return value
 
     def hide(self, contents: list[object]) -> str:
         disclosure = b64url(self._encode(contents))
         self.disclosures.append(disclosure)
-        return _digest(disclosure.encode("ascii"))
+        return _digest(disclosure.encode())
 
     def fill(self, hidden: int, fill: int) -> list[str]:
         return [next(self._decoys) for _ in range(fill - hidden)]

@@ -4,23 +4,23 @@ import binascii
 import functools
 import json
 import math
-from dataclasses import dataclass
-from typing import Final, Never
+from typing import Final, NamedTuple, Never
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from core import p256
 from core.jose import Claims
-from core.vault import p256
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 
 ALGORITHM: Final = "ES256"
 """The one algorithm that is taken: HAIP asks every wallet and issuer for it, and a choice would be an attack."""
 
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_STANDARD = bytes.maketrans(b"-_", b"+/")
+# Of the two alphabets only the URL-safe one is read: its two letters are exchanged, the others' made unreadable.
+_READING = bytes.maketrans(b"-_+/=", b"+/!!!")
+_WRITING = bytes.maketrans(b"+/", b"-_")
 # The last character carries bits beyond the last byte; only the one that has them all zero is canonical.
-_LAST = {0: frozenset(_ALPHABET), 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
-_PADDING = {0: b"", 2: b"==", 3: b"="}
+_LAST = {2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+_PADDING = (b"", b"", b"==", b"=")
 
 # They bring a key along, point to one, or change what was signed (RFC 8725 §3.1); a token chooses none of that.
 _NEVER = frozenset({"jku", "x5u", "jwk", "crit", "b64", "zip"})
@@ -30,17 +30,14 @@ def unb64url(text: str) -> bytes:
     """The bytes of a base64url text; ValueError for padding, foreign characters and stray bits at the end."""
     octets = text.encode("ascii")
     rest = len(octets) % 4
-    if rest == 1 or octets.translate(None, _ALPHABET) or (octets and octets[-1] not in _LAST[rest]):
+    if rest and (rest == 1 or octets[-1] not in _LAST[rest]):
         raise ValueError("this is not base64url in its one form")
-    return binascii.a2b_base64(octets.translate(_STANDARD) + _PADDING[rest])
+    return binascii.a2b_base64(octets.translate(_READING) + _PADDING[rest], strict_mode=True)
 
 
 def b64url(octets: bytes) -> str:
     """base64url without padding."""
-    return binascii.b2a_base64(octets, newline=False).translate(_URL_SAFE, b"=").decode("ascii")
-
-
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+    return binascii.b2a_base64(octets, newline=False).translate(_WRITING, b"=").decode("ascii")
 
 
 def read_json(octets: bytes) -> object:
@@ -76,8 +73,7 @@ def _finite(text: str) -> float:
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A token taken apart; nothing in it is believed yet."""
 
     header: Claims
@@ -92,13 +88,11 @@ class Token:
 
 def read_token(text: str) -> Token:
     """Takes a compact token apart. Unacceptable where it is not exactly one, or its header must not be followed."""
-    segments = text.split(".")
-    if len(segments) != 3:
-        raise Unacceptable(Reason.MALFORMED)
     try:
-        header = _header(segments[0]) if len(segments[0]) <= _KEPT else _header.__wrapped__(segments[0])
-        claims = read_json(unb64url(segments[1]))
-        signature = unb64url(segments[2])
+        first, second, third = text.split(".")
+        header = _header(first) if len(first) <= _KEPT else _header.__wrapped__(first)
+        claims = read_json(unb64url(second))
+        signature = unb64url(third)
     except ValueError:
         raise Unacceptable(Reason.MALFORMED) from None
     if not isinstance(claims, dict):
@@ -107,7 +101,7 @@ def read_token(text: str) -> Token:
         raise Unacceptable(Reason.ALGORITHM)
     if not _NEVER.isdisjoint(header):
         raise Unacceptable(Reason.HEADER)
-    return Token(header, claims, text[: -len(segments[2]) - 1].encode(), signature)
+    return Token(header, claims, text[: -len(third) - 1].encode(), signature)
 
 
 _KEPT = 8 * 1024

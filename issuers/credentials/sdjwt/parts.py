@@ -1,7 +1,6 @@
 """What a presentation is made of: the three serializations of RFC 9901, taken apart and not believed."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from issuers.credentials.sdjwt.jws import read_json
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
@@ -12,8 +11,7 @@ LONGEST: Final = 128 * 1024
 _MOST_SIGNATURES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """The issuer's token, what the holder disclosed, and the holder's own token, if there is one."""
 
     issued: str

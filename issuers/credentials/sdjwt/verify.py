@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -26,8 +27,7 @@ RECENT: Final = Window()
 # ---- whose word counts ----
 
 
-@dataclass(frozen=True, slots=True)
-class Vouched:
+class Vouched(NamedTuple):
     """Keys that may have signed a token, and the authorities that stand behind them."""
 
     keys: tuple[ec.EllipticCurvePublicKey, ...]
@@ -160,7 +160,8 @@ def _verify(
     if not is_typ(token.header, expected.typ):
         raise Unacceptable(Reason.TYPE)
     vouched = trust.vouch(token.header, now)
-    if not any(memory.holds(token, key) if memory else token.is_signed_by(key) for key in vouched.keys):
+    held_by = token.is_signed_by if memory is None else partial(memory.holds, token)
+    if not any(map(held_by, vouched.keys)):
         raise Unacceptable(Reason.SIGNATURE)
     hashed = hash_of(token.claims)
     claims = disclose(token.claims, parts.disclosures, hashed)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from core import p256
 from core.errors import Unavailable, problem
 from core.settings import DEFAULT_SECRET, Mode, Settings
 from core.vault import (

@@ -6,7 +6,7 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core import cose
+from core import cose, p256
 from core.cose import KeyInHand, Malformed, Sign1
 from issuers.credentials.card import (
     Card,
@@ -23,7 +23,7 @@ from issuers.credentials.card import (
 
 ISSUER = KeyInHand(ec.derive_private_key(21, ec.SECP256R1()), b"\1\2\3\4")
 KEY = ISSUER.key.public_key()
-HOLDER = cose.compress(ec.derive_private_key(22, ec.SECP256R1()).public_key())
+HOLDER = p256.point(ec.derive_private_key(22, ec.SECP256R1()).public_key())
 CARD = Card(ISSUER.kid, 1_780_000_000, 0b11, CardId(7, 91_442), HOLDER)
 PRINTED = PrintedCard(ISSUER.kid, 1_780_000_000, 0b11, CardId(7, 91_443), "MUELLER<<ANNA")
 

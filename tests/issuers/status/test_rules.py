@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import jose
+from core import jose, p256
 from core.jose import Key
-from core.vault import SoftwareSigner, p256
+from core.vault import SoftwareSigner
 from issuers.status.rules import (
     TYPE,
     Freshness,

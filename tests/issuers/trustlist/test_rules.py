@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import jose
+from core import jose, p256
 from core.jose import Key, KeySet, Refusal, TokenRefused
-from core.vault import KeyUse, MemoryVault, SoftwareSigner, WrongUse, p256
+from core.vault import KeyUse, MemoryVault, SoftwareSigner, WrongUse
 from issuers.trustlist import rules
 from issuers.trustlist.rules import (
     Acceptance,

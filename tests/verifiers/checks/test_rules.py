@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core import cose
+from core import cose, p256
 from core.cose import KeyInHand
 from issuers.credentials.card import Card, CardId, PrintedCard, sign_card, sign_printed
 from verifiers.checks.rules import (
@@ -211,7 +211,7 @@ HOUR = timedelta(hours=1)
 ISSUER = KeyInHand(ec.derive_private_key(11, ec.SECP256R1()), b"\0\0\0\1")
 PRINTER = KeyInHand(ec.derive_private_key(12, ec.SECP256R1()), b"\0\0\0\2")
 PHONE = KeyInHand(ec.derive_private_key(13, ec.SECP256R1()))
-CARD = Card(ISSUER.kid, AT + 86_400, 0b101, CardId(1, 5), cose.compress(PHONE.key.public_key()))
+CARD = Card(ISSUER.kid, AT + 86_400, 0b101, CardId(1, 5), p256.point(PHONE.key.public_key()))
 PAPER = PrintedCard(PRINTER.kid, AT + 86_400, 0b101, CardId(1, 6), "MUELLER<<ANNA")
 TRUST = Trust(
     NOON - HOUR,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from core import cose
+from core import p256
 from core.cose import KeyInHand
 from issuers.credentials.card import Card, CardId, PrintedCard, sign_card, sign_printed
 from wallet.codes.picture import (
@@ -28,7 +28,7 @@ SHORT, LONG = "karte.dortmund.de", "karte.kreisfreie-stadt.example"
 AT = 1_780_000_000
 ISSUER = KeyInHand(ec.derive_private_key(41, ec.SECP256R1()), b"\1\2\3\4")
 PHONE = KeyInHand(ec.derive_private_key(42, ec.SECP256R1()))
-HOLDER = cose.compress(PHONE.key.public_key())
+HOLDER = p256.point(PHONE.key.public_key())
 WIDEST = CardId(2**16 - 1, 2**32 - 1)
 
 

@@ -3,7 +3,7 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core import cose
+from core import p256
 from core.cose import KeyInHand, Malformed
 from issuers.credentials.card import Card, CardId, PrintedCard, WrongKind, sign_card, sign_printed
 from wallet.codes import base41
@@ -24,7 +24,7 @@ AT = 1_780_000_000
 ISSUER = KeyInHand(ec.derive_private_key(31, ec.SECP256R1()), b"\1\2\3\4")
 PHONE = KeyInHand(ec.derive_private_key(32, ec.SECP256R1()))
 OTHER_PHONE = KeyInHand(ec.derive_private_key(33, ec.SECP256R1()))
-CARD = Card(ISSUER.kid, AT + 600, 1, CardId(7, 91_442), cose.compress(PHONE.key.public_key()))
+CARD = Card(ISSUER.kid, AT + 600, 1, CardId(7, 91_442), p256.point(PHONE.key.public_key()))
 NAMED = Card(ISSUER.kid, AT + 600, 2**16 - 1, CardId(77, 91_442), CARD.holder, "M" * 23)
 PAPER = PrintedCard(ISSUER.kid, AT + 600, 2**16 - 1, CardId(77, 91_443), "M" * 23)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from core import p256
 from core.jose import Key
-from core.vault import p256
 from issuers.credentials.sdjwt import issue, vc
 from issuers.credentials.sdjwt.issue import Disclosable
 from issuers.credentials.sdjwt.keybinding import Binding

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.vault import p256
+from core import p256
 from issuers.credentials.sdjwt.disclosing import disclose, hash_of
 from issuers.credentials.sdjwt.issue import Decoys, Disclosable, conceal, draw, seal_header, sign_concealed
 from tests.issuers.credentials.sdjwt.making import ISSUER, digest, parts_of, unb64

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
+from core import p256
 from core.jose import Key, read_jwk
-from core.vault import p256
 from issuers.credentials.sdjwt import vc
 from issuers.credentials.sdjwt.disclosing import digest, hash_of
 from issuers.credentials.sdjwt.issue import conceal, seal_header, sign_concealed

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from core import p256
 from core.jose import Key
-from core.vault import p256
 from issuers.credentials.sdjwt import vc
 from issuers.credentials.sdjwt.keybinding import Binding
 from issuers.credentials.sdjwt.parts import LONGEST

@@ -29,6 +29,15 @@ def raw_low_s(der: bytes) -> bytes:
     return r.to_bytes(32, "big") + min(s, ORDER - s).to_bytes(32, "big")
 
 
+def low_s(raw: bytes) -> bytes:
+    """The one of the two equivalent raw signatures whose s lies in the lower half."""
+    if len(raw) != SIGNATURE_LENGTH:
+        raise ValueError("a signature has 64 bytes")
+    if is_low_s(raw):
+        return raw
+    return raw[:32] + (ORDER - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+
+
 def is_low_s(raw: bytes) -> bool:
     """Whether a raw signature is the canonical one of its two twins."""
     return len(raw) == SIGNATURE_LENGTH and int.from_bytes(raw[32:], "big") <= ORDER // 2
@@ -47,14 +56,16 @@ def verify(public_key: ec.EllipticCurvePublicKey, data: bytes, raw: bytes) -> bo
 
 
 def point(public_key: ec.EllipticCurvePublicKey) -> bytes:
-    """The public key in 33 bytes."""
+    """The public key in 33 bytes; ValueError for a key on another curve."""
+    if public_key.curve.name != ec.SECP256R1.name:
+        raise ValueError("only P-256 keys are used")
     return public_key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
 
 
 def from_point(octets: bytes) -> ec.EllipticCurvePublicKey:
     """The public key of a compressed point; ValueError where the bytes are no point of the curve."""
-    if len(octets) != 33:
-        raise ValueError("a compressed P-256 point has 33 bytes")
+    if len(octets) != 33 or octets[0] not in {2, 3}:
+        raise ValueError("a compressed P-256 point has 33 bytes, the first 2 or 3")
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), octets)
 
 

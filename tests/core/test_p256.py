@@ -4,7 +4,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.vault import p256
+from core import p256
 
 PRIVATE = ec.derive_private_key(20_260_101, ec.SECP256R1())
 PUBLIC = PRIVATE.public_key()
