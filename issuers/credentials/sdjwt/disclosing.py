@@ -76,14 +76,14 @@ class _Opening:
                 disclosure = self.take(one)
                 if disclosure is None:
                     continue
-                _salt, name, value = _contents(disclosure, 3)
-                if not isinstance(name, str):
+                _salt, claimed, hidden = _contents(disclosure, 3)
+                if not isinstance(claimed, str):
                     raise Unacceptable(Reason.DISCLOSURE_MALFORMED)
-                if name in _RESERVED:
+                if claimed in _RESERVED:
                     raise Unacceptable(Reason.FORBIDDEN_NAME)
-                if name in opened:
+                if claimed in opened:
                     raise Unacceptable(Reason.NAME_TAKEN)
-                opened[name] = self.value(value, depth)
+                opened[claimed] = self.value(hidden, depth)
         return opened
 
     def elements(self, elements: Sequence[object], depth: int) -> list[object]:

@@ -42,9 +42,12 @@ def b64url(octets: bytes) -> str:
 
 def read_json(octets: bytes) -> object:
     """A JSON value; ValueError where a name stands twice, a number is none, or text has no encoding."""
+    value: object
     try:
         text = octets.decode()
-        value: object = _DECODER.decode(text)
+        value, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            value = _DECODER.decode(text)  # space before or after it is JSON too; anything else is not
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no encoding
     except RecursionError:

@@ -37,15 +37,18 @@ _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 def holder_key(claims: Mapping[str, object]) -> ec.EllipticCurvePublicKey:
     """The key that the issuer bound the credential to (`cnf.jwk`); Unacceptable where none can be used."""
-    match claims.get("cnf"):
-        case {"jwk": {"kty": "EC", "crv": "P-256", "x": str(x), "y": str(y)} as members}:
-            pass
-        case _:
-            raise Unacceptable(Reason.HOLDER_KEY)
+    cnf = claims.get("cnf")
+    members = cnf.get("jwk") if isinstance(cnf, dict) else None
+    if not isinstance(members, dict) or not _PRIVATE.isdisjoint(members):
+        raise Unacceptable(Reason.HOLDER_KEY)
+    x, y = members.get("x"), members.get("y")
     if (
-        not _PRIVATE.isdisjoint(members)
+        members.get("kty") != "EC"
+        or members.get("crv") != "P-256"
         or members.get("alg", ALGORITHM) != ALGORITHM
         or members.get("use", "sig") != "sig"
+        or not isinstance(x, str)
+        or not isinstance(y, str)
         or len(x) != 43
         or len(y) != 43
     ):

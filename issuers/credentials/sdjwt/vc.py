@@ -141,11 +141,16 @@ def status_reference(claims: Mapping[str, object]) -> StatusReference | None:
     """Where the credential's status stands; Unacceptable where it has one that nobody here can look up."""
     if "status" not in claims:
         return None
-    match claims["status"]:
-        # A bool is an int in Python, and no index.
-        case {"status_list": {"idx": int(index), "uri": str(uri)}} if (
-            uri and index >= 0 and not isinstance(index, bool)
-        ):
-            return StatusReference(uri, index)
-        case _:
-            raise Unacceptable(Reason.STATUS)
+    status = claims["status"]
+    place = status.get("status_list") if isinstance(status, dict) else None
+    index, uri = (place.get("idx"), place.get("uri")) if isinstance(place, dict) else (None, None)
+    # True is an int in Python, and no index.
+    if (
+        not isinstance(index, int)
+        or isinstance(index, bool)
+        or index < 0
+        or not isinstance(uri, str)
+        or not uri
+    ):
+        raise Unacceptable(Reason.STATUS)
+    return StatusReference(uri, index)
