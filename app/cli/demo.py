@@ -1,11 +1,14 @@
 """`citycard demo`: a whole city on one machine, with one command."""
 
 import asyncio
+import logging
+import socket
 import sys
 import time
 from pathlib import Path
 
 import click
+import structlog
 
 from app.cli.running import migrate_to_head
 from app.demo.accounts import logins
@@ -52,6 +55,13 @@ def demo(
 
     Everything is kept under var/demo; the clock can be moved with POST /demo/clock.
     """
+    quieten()
+    with socket.socket() as knock:
+        # The socket that serves is shared among processes: a second demo would not fail, but mix with the first.
+        if not fill_only and knock.connect_ex((host, port)) == 0:
+            raise click.ClickException(
+                f"Auf Port {port} antwortet schon jemand / somebody answers on port {port} already; --port"
+            )
     demo = Demo.at(folder, port, database_url=database_url)
     city = None if fresh else demo.city()
     if city is None:
@@ -67,6 +77,12 @@ def demo(
         sys.exit(0)
     click.echo(greeting(demo, city))
     asyncio.run(serve_forever(demo.application(city), host, port))
+
+
+def quieten() -> None:
+    """Leaves the terminal to the greeting: what goes well is not logged in the demo, what goes wrong is."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _tell(what: str, seconds: float) -> None:

@@ -1,5 +1,6 @@
 """What a department's system, and somebody at a desk, need to call the API by hand: tokens, and a delivery."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def hand_over(
     outside: Outside, *, client: Path, file: Path, mode: str, name: str | None, as_of: datetime | None
 ) -> None:
     """Hand over a file of facts (NDJSON or CSV), and print what became of each row."""
-    body = click.open_file(str(file), "rb").read()
+    body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     machine = Machine(outside.wire, ClientFile.read(client))
     media = CSV if file.suffix == ".csv" else NDJSON
     # A full delivery must say of which moment it is; what is read from a file now is as of now.

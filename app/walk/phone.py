@@ -1,13 +1,13 @@
 """A holder's phone: signed in, enrolled with a key of its own, and with a batch of cards to show codes from."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from app.walk.keeping import Drawer, NotThere
 from app.walk.signin import SignedIn, sign_in
-from app.walk.wire import Wire
+from app.walk.wire import Unreachable, Wire
 from core import jose
 from wallet.codes.picture import Drawing, budget, draw
 from wallet.codes.text import Kind, live_text
@@ -162,9 +162,9 @@ class Phone:
 
     def show(self, *, venue: int | None = None, named: bool = False, person: str | None = None) -> Shown:
         """A live code of a card that was never shown, where there is one; NotThere where there is none at all."""
-        now = self.wire.now()
+        now = self._now()
         kind = "named" if named else "nameless"
-        cards = [card for card in self._cards() if datetime.fromisoformat(card["expires_at"]) > now]
+        cards = self._unexpired(now)
         fitting = [card for card in cards if card["kind"] == kind and card["person"] == person]
         # An empty phone without a network shows its last card again: that can be linked, and still lets in.
         chosen = next((card for card in fitting if not card["shown"]), fitting[-1] if fitting else None)
@@ -179,6 +179,25 @@ class Phone:
         text = live_text(host, jose.unb64url(chosen["card"]), signer, int(now.timestamp()), venue)
         left = sum(not card["shown"] for card in fitting)
         return Shown(text, draw(text, budget(host).version(Kind.LIVE)), now, fresh, left)
+
+    def _now(self) -> datetime:
+        """The server's time; without a network, as far as it was known when there last was one."""
+        try:
+            ahead = self.wire.ask_time()
+        except Unreachable:
+            return self.wire.clock.now() + timedelta(seconds=self.state.get("ahead", 0))
+        self._drawer.write(STATE, {**self.state, "ahead": ahead.total_seconds()})
+        return self.wire.now()
+
+    def _unexpired(self, now: datetime) -> list[dict[str, Any]]:
+        """The cards that have not ended; the keys of those that have are of no use any more."""
+        standing = []
+        for card in self._cards():
+            if datetime.fromisoformat(card["expires_at"]) > now:
+                standing.append(card)
+            else:
+                self._drawer.forget(card["key"])
+        return standing
 
     def _cards(self) -> list[dict[str, Any]]:
         cards: list[dict[str, Any]] = self._drawer.read(CARDS).get("cards", [])

@@ -33,6 +33,8 @@ PATIENCE = 30.0
 """Seconds for which a message or a job is waited for."""
 POOL, ADULT, CHILD = "Nordbad", 200, 50
 """Where the story goes swimming, and the reduced prices there in cents."""
+OPENS, CLOSES = 8, 20
+"""When the pool opens and closes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,9 @@ class Walk:
         )
         self.phone = Phone(wire, Drawer(home / "phone"))
         self.till = Scanner(wire, Drawer(home / "scanner"))
-        run = uuid4().hex[:10]
-        self.account = f"neu-{run}"
-        self.parent, self.child = self._family(run)
-        self.household, self.community = f"HH-{run}", f"BG-{run}"
+        self._run = uuid4().hex[:10]
+        self.account = f"neu-{self._run}"
+        self.household, self.community = f"HH-{self._run}", f"BG-{self._run}"
         self.persons: dict[str, str] = {}
         """The person of each resident number."""
 
@@ -98,6 +99,7 @@ class Walk:
         with self.say.step(
             f"Im {POOL} wird ein Prüfgerät angemeldet", f"A scanner is enrolled at the pool, {POOL}"
         ):
+            self._wait_for_the_pool_to_open()
             venues = self.wire.get("/v1/venues")
             pool = next((venue for venue in venues if venue["name"] == POOL), None)
             if pool is None:
@@ -110,6 +112,7 @@ class Walk:
             )
 
     def a_family_moves_in(self) -> None:
+        self.parent, self.child = self._family(self._run)
         with self.say.step(
             "Das Melderegister meldet: eine Familie zieht zu",
             "The residents' register reports: a family moves in",
@@ -531,11 +534,18 @@ class Walk:
         return self.say.fail(f"kein Angebot zu {cents} Cent", f"no offer at {cents} cents")
 
     def _let_pass(self, duration: str) -> None:
-        moved = self.wire.post("/demo/clock", {"forward": duration})
+        # Every night on the way is worked through before the answer comes.
+        moved = self.wire.ask("POST", "/demo/clock", content={"forward": duration}, patience=900).json()
         self.wire.ask_time()
         self.say.tell(
             f"Die Uhr geht vor: {moved['now'][:19]} UTC", f"The clock moves on: {moved['now'][:19]} UTC"
         )
+
+    def _wait_for_the_pool_to_open(self) -> None:
+        """At night nobody swims, and midnight would part the two uses of one day."""
+        now = self.wire.now().astimezone(ZONE)
+        if not OPENS <= now.hour < CLOSES:
+            self._let_pass_until(now.date() + timedelta(days=now.hour >= CLOSES), hour=OPENS)
 
     def _let_pass_until(self, day: date, *, hour: int) -> None:
         target = datetime(day.year, day.month, day.day, hour, tzinfo=ZONE)

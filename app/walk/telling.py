@@ -9,7 +9,7 @@ from app.walk.phone import SignInAgain
 from app.walk.signin import SignInFailed
 from app.walk.wire import Refused, Unreachable
 
-TROUBLE = (Refused, Unreachable, NotThere, SignInAgain, SignInFailed)
+TROUBLE = (Refused, NotThere, SignInAgain, SignInFailed)
 
 
 class StepFailed(Exception):
@@ -36,6 +36,12 @@ class Teller:
             yield
         except StepFailed as failed:
             raise StepFailed(f"{number}. {title}: {failed}") from None
+        except Unreachable as trouble:
+            why = self.words(
+                "der Server antwortet nicht; läuft er? citycard demo",
+                "the server does not answer; is it running? citycard demo",
+            )
+            raise StepFailed(f"{number}. {title}: {why} ({trouble})") from trouble
         except TROUBLE as trouble:
             kind = type(trouble).__name__
             raise StepFailed(f"{number}. {title}: {kind}: {trouble}") from trouble

@@ -54,7 +54,6 @@ class Wire:
         self.clock = clock or SystemClock()
         self._show = show
         self._client = httpx.Client(
-            timeout=60,
             transport=transport,
             follow_redirects=False,
             headers={"Accept-Language": language, "User-Agent": "citycard-client"},
@@ -73,10 +72,11 @@ class Wire:
         form: Mapping[str, str] | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        patience: float = 60,
     ) -> httpx.Response:
         """One request and its answer; `Refused` where the answer is a problem.
 
-        `target` is a path of the server or a whole address; `content` goes as JSON.
+        `target` is a path of the server or a whole address; `content` goes as JSON; `patience` is in seconds.
         """
         sent = dict(headers or {})
         if content is not None:
@@ -84,7 +84,11 @@ class Wire:
             sent.setdefault("Content-Type", "application/json")
         url = target if "://" in target else self.url + target
         request = self._client.build_request(
-            method, url, headers=sent, **({"data": form} if form is not None else {"content": body})
+            method,
+            url,
+            headers=sent,
+            timeout=httpx.Timeout(patience, connect=10),
+            **({"data": form} if form is not None else {"content": body}),
         )
         if self._show is not None:
             self._show(_told_request(request, self.url))
