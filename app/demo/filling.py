@@ -42,7 +42,6 @@ from entitlements.rulebook.reading import load_rulebook
 from issuers.authorities.service import ensure_authority
 from issuers.trustlist.service import publish
 from verifiers.offers import service as offers
-from verifiers.offers.tariffs import known_tariffs
 from verifiers.partners import service as partners
 from verifiers.partners.schemas import NewPartner
 from verifiers.venues import service as venues
@@ -87,9 +86,6 @@ class Filling:
             await self._write(self._authority)
         with self.part("departments and their keys"):
             known = await self._registers()
-        with self.part("accounts, partners, venues, offers"):
-            operator = await self._operator()
-            await self._places(operator)
         with self.part("the residents' register delivers"):
             await self._deliver(city, known[RESIDENTS])
         with self.part("numbers linked"):
@@ -100,6 +96,8 @@ class Filling:
                     await self._deliver(city, known[name])
         with self.part("rules loaded, everybody assessed"):
             await self._assess(city)
+        with self.part("partners, venues, offers"):
+            await self._places(await self._operator())
         with self.part("logins linked"):
             await self._logins(city)
         with self.part("jobs done"):
@@ -131,6 +129,7 @@ class Filling:
     async def _places(self, operator: Caller) -> None:
         async def make(session: AsyncSession, now: datetime) -> None:
             today = day_of(now, self.settings.zone)
+            tariffs = await rulebook.tariff_bits(session)
             manager = await self._login(session, "partner", now)
             known: dict[str, UUID] = {}
             for place in places():
@@ -141,7 +140,7 @@ class Filling:
                         await partners.appoint(session, operator, partner.id, manager, now)
                 venue = await venues.open_venue(session, operator, place.venue(known[place.partner]), now)
                 for offer in place.offers(venue.id, today):
-                    await offers.make(session, operator, offer, known_tariffs(self.settings), now)
+                    await offers.make(session, operator, offer, tariffs, now)
 
         await self._write(make)
 

@@ -1,6 +1,6 @@
 """Who may call what: roles, the caller as a value, and the guard that every door carries."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -79,7 +79,8 @@ class Caller:
         return not self.roles.isdisjoint(roles)
 
 
-Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
+Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
+"""Asynchronous, because Litestar gives every other guard a thread for each request."""
 
 
 def allow(*roles: Role) -> Guard:
@@ -89,7 +90,7 @@ def allow(*roles: Role) -> Guard:
     """
     admitted = frozenset(roles)
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
         caller = connection.scope.get("user")
         if not isinstance(caller, Caller):
             raise NotSignedIn
@@ -100,11 +101,11 @@ def allow(*roles: Role) -> Guard:
     return guard
 
 
-def anyone(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+async def anyone(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
     """The guard of public doors; it stands there so that an unguarded door is a mistake."""
 
 
-def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
     """Lets every established caller through."""
     if not isinstance(connection.scope.get("user"), Caller):
         raise NotSignedIn

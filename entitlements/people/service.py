@@ -16,6 +16,7 @@ from sqlmodel import col
 from core.access.rules import Caller, Channel, PrincipalKind, Role
 from core.audit.service import note
 from core.errors import Conflict, NotFound, Unprocessable
+from core.jobs.service import enqueue
 from core.vault import Label, Vault, new_key, open_sealed, seal, unwrap_key, wrap_key
 from entitlements.people.bulk import chunks, insert_for, insert_rows, table_of
 from entitlements.people.models import (
@@ -529,6 +530,10 @@ async def end_guardianship(
         row.until = min(row.until, last_day)
     note(session, caller, "guardianship.ended", ("guardianship", guardianship_id), now=now)
     await session.flush()
+    # The child's cards leave the guardian's phones at once; where the last day is still to come, the night
+    # after it takes them.
+    joined = {"guardian_id": str(row.guardian_id), "child_id": str(row.child_id)}
+    await enqueue(session, "guardianship.ended", joined, run_at=now)
     return row
 
 

@@ -90,7 +90,7 @@ class TariffRow(SQLModel, table=True):
 
     __tablename__ = "tariffs"
     __table_args__ = (
-        CheckConstraint("bit BETWEEN 0 AND 31", name="bit_on_the_card"),
+        CheckConstraint("bit BETWEEN 0 AND 15", name="bit_on_the_card"),
         impersonal("a tariff"),
     )
 

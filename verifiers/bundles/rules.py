@@ -14,7 +14,7 @@ from issuers.status.rules import read as read_list
 from issuers.trustlist.rules import Acceptance, Standing, TrustList, accept
 from issuers.trustlist.rules import verify as verify_trust_list
 from verifiers.bundles.schemas import BundleOffer, BundleView
-from verifiers.checks.rules import Judgement, Offer, OfferKind, Outcome, Place, judge
+from verifiers.checks.rules import Judgement, Offer, Outcome, Place, judge
 from verifiers.checks.trust import trust_of
 
 LASTS: Final = timedelta(days=7)
@@ -137,7 +137,7 @@ def _in_force(offer: BundleOffer, today: date) -> bool:
 def _judged(offer: BundleOffer) -> Offer:
     return Offer(
         str(offer.id),
-        OfferKind(offer.kind.value),
+        offer.kind,
         offer.tariff_bits,
         asks_name=offer.needs_name,
         value=offer.percentage if offer.percentage is not None else offer.price_cents,

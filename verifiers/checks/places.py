@@ -15,7 +15,7 @@ from entitlements.rulebook.service import tariff_bits
 from issuers.authorities.models import Authority
 from issuers.status.service import StatusMemory
 from issuers.trustlist.service import trusted
-from verifiers.checks.rules import Offer, OfferKind, Place
+from verifiers.checks.rules import Offer, Place
 from verifiers.checks.trust import Trust, trust_of
 from verifiers.offers.models import Offer as OfferRow
 from verifiers.offers.rules import Language, bits_of, text_in
@@ -111,7 +111,7 @@ def judged(row: OfferRow, tariffs: Mapping[str, int]) -> Offer:
     """An offer as the judgement reads it."""
     return Offer(
         str(row.id),
-        OfferKind(row.kind.value),
+        row.kind,
         bits_of(row.tariffs, tariffs),
         asks_name=row.needs_name,
         value=row.percentage if row.percentage is not None else row.price_cents,

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from core.cose import Malformed
 from issuers.credentials.card import CardId, WrongKind, card_is_genuine, printed_is_genuine
+from verifiers.offers.rules import OfferKind
 from wallet.codes.text import Kind, LiveCode, NotOurs, PrintedCode, parse, read_live, read_printed_code
 
 WINDOW: Final = timedelta(seconds=60)
@@ -81,15 +82,6 @@ def outcome_of(reason: Reason) -> Outcome:
     if reason in _CANNOT_TELL:
         return Outcome.CANNOT_TELL
     return Outcome.CHECK_THE_CLOCK if reason in _CLOCK else Outcome.REFUSED
-
-
-class OfferKind(StrEnum):
-    """What a venue gives for a tariff."""
-
-    PERCENTAGE = "percentage"
-    FIXED_PRICE = "fixed_price"
-    FREE = "free"
-    BUDGET = "budget"
 
 
 @dataclass(frozen=True, slots=True)

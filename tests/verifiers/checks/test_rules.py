@@ -25,7 +25,6 @@ from issuers.credentials.card import Card, CardId, PrintedCard, sign_card, sign_
 from verifiers.checks.rules import (
     Judgement,
     Offer,
-    OfferKind,
     Outcome,
     Place,
     Reason,
@@ -34,6 +33,7 @@ from verifiers.checks.rules import (
     judge,
     outcome_of,
 )
+from verifiers.offers.rules import OfferKind
 from wallet.codes import base41
 from wallet.codes.text import Kind, live_text, prefix, printed_text
 
