@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from core.jose import Claims
+from issuers.credentials.sdjwt.disclosing import without_digests
 from issuers.credentials.sdjwt.issue import (
     NO_DECOYS,
     Decoys,
@@ -19,6 +20,7 @@ from issuers.credentials.sdjwt.issue import (
 )
 from issuers.credentials.sdjwt.jws import ALGORITHM, b64url
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
+from issuers.status.rules import Reference, StatusListRefused, read_reference
 
 TYP: Final = "dc+sd-jwt"
 
@@ -29,14 +31,6 @@ PLAIN: Final = frozenset({"iss", "nbf", "exp", "cnf", "vct", "vct#integrity", "a
 _WRITTEN = frozenset({"iss", "nbf", "exp", "iat", "cnf", "vct", "status"})
 _DAY = 86_400
 _ALMOST_A_DAY = timedelta(seconds=_DAY - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class StatusReference:
-    """Where to look whether a credential still stands: its own place in a status list."""
-
-    uri: str
-    index: int
 
 
 # ---- issuing ----
@@ -64,7 +58,7 @@ def issue(
     claims: Claims,
     *,
     holder: ec.EllipticCurvePublicKey,
-    status: StatusReference,
+    status: Reference,
     now: datetime,
     ends: datetime,
     sign: Callable[[bytes], bytes],
@@ -89,7 +83,7 @@ def issue(
             # Rounded up: nobody loses the last day, and the status list ends a credential to the minute.
             "exp": _floor(ends + _ALMOST_A_DAY),
             "cnf": {"jwk": holder_jwk(holder)},
-            "status": {"status_list": {"idx": status.index, "uri": status.uri}},
+            "status": status.claim(),
         }
     )
     if begins is not None:
@@ -99,9 +93,9 @@ def issue(
 
 def holder_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
     """The holder's key as `cnf` carries it."""
-    point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    if len(point) != 65:
+    if key.curve.name != ec.SECP256R1.name:
         raise ValueError("a holder's key is on P-256")
+    point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     return {"kty": "EC", "crv": "P-256", "x": b64url(point[1:33]), "y": b64url(point[33:])}
 
 
@@ -121,9 +115,14 @@ def _hides(value: object) -> bool:
 
 
 def check_plain(signed: Mapping[str, object], opened: Mapping[str, object]) -> None:
-    """Unacceptable where a claim that must stand in the open was disclosed, or something within it was."""
+    """Unacceptable where a claim that must stand in the open was disclosed, or something within it was.
+
+    Digests of nothing are passed over: some issuers scatter decoys everywhere.
+    """
     for name in PLAIN & opened.keys():
-        if name not in signed or signed[name] != opened[name]:
+        if name not in signed:
+            raise Unacceptable(Reason.NEVER_DISCLOSABLE)
+        if signed[name] != opened[name] and without_digests(signed[name]) != opened[name]:
             raise Unacceptable(Reason.NEVER_DISCLOSABLE)
 
 
@@ -137,20 +136,11 @@ def types(claims: Mapping[str, object]) -> tuple[str, ...]:
     return (vct, *others)
 
 
-def status_reference(claims: Mapping[str, object]) -> StatusReference | None:
+def status_reference(claims: Mapping[str, object]) -> Reference | None:
     """Where the credential's status stands; Unacceptable where it has one that nobody here can look up."""
     if "status" not in claims:
         return None
-    status = claims["status"]
-    place = status.get("status_list") if isinstance(status, dict) else None
-    index, uri = (place.get("idx"), place.get("uri")) if isinstance(place, dict) else (None, None)
-    # True is an int in Python, and no index.
-    if (
-        not isinstance(index, int)
-        or isinstance(index, bool)
-        or index < 0
-        or not isinstance(uri, str)
-        or not uri
-    ):
-        raise Unacceptable(Reason.STATUS)
-    return StatusReference(uri, index)
+    try:
+        return read_reference(claims["status"])
+    except StatusListRefused:
+        raise Unacceptable(Reason.STATUS) from None

@@ -17,8 +17,8 @@ from issuers.credentials.sdjwt.keybinding import Binding, Window, check_binding,
 from issuers.credentials.sdjwt.parts import read_parts
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 from issuers.credentials.sdjwt.times import moment
-from issuers.credentials.sdjwt.vc import StatusReference
 from issuers.credentials.x5c import Anchors, Break, leaf_key
+from issuers.status.rules import Reference
 
 NO_SKEW: Final = timedelta()
 RECENT: Final = Window()
@@ -127,7 +127,7 @@ class Accepted:
     claims: Mapping[str, object]
     header: Claims
     types: tuple[str, ...]
-    status: StatusReference | None
+    status: Reference | None
     holder: ec.EllipticCurvePublicKey | None
     bound_at: datetime | None
     authority_key_ids: frozenset[str]
@@ -203,7 +203,7 @@ def _check_claims(claims: Mapping[str, object], expected: Expected, now: datetim
 
 def _check_credential(
     signed: Mapping[str, object], claims: Mapping[str, object], expected: Expected
-) -> tuple[tuple[str, ...], StatusReference | None]:
+) -> tuple[tuple[str, ...], Reference | None]:
     """What the profile for credentials adds; a plain SD-JWT has no type and no status to be judged."""
     if expected.typ != vc.TYP:
         if expected.vcts is not None and claims.get("vct") not in expected.vcts:

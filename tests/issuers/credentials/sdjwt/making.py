@@ -16,6 +16,7 @@ from issuers.credentials.sdjwt import issue, vc
 from issuers.credentials.sdjwt.issue import Disclosable
 from issuers.credentials.sdjwt.keybinding import Binding
 from issuers.credentials.sdjwt.verify import Expected, KnownKeys, Refused, verify
+from issuers.status.rules import Reference
 from tests.issuers.credentials import chains
 
 DATA = Path(__file__).parents[3] / "data"
@@ -97,7 +98,7 @@ def a_credential(claims=None, **changes):
     kind = vc.prepare(ISS, VCT, CHAIN, changes.pop("decoys", issue.NO_DECOYS))
     arguments = {
         "holder": HOLDER.public_key(),
-        "status": vc.StatusReference("https://karte.musterstadt.example/status/7", 4711),
+        "status": Reference("https://karte.musterstadt.example/status/7", 4711),
         "now": NOON,
         "ends": NOON + timedelta(days=10),
         "sign": lambda data: p256.sign(ISSUER, data),

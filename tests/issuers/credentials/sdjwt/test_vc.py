@@ -10,6 +10,7 @@ from issuers.credentials.sdjwt.issue import Decoys, Disclosable
 from issuers.credentials.sdjwt.reasons import Reason
 from issuers.credentials.sdjwt.verify import Accepted, Anchored, Expected, verify
 from issuers.credentials.x5c import Anchors
+from issuers.status.rules import Reference
 from tests.issuers.credentials import chains
 from tests.issuers.credentials.sdjwt.making import (
     CHAIN,
@@ -37,7 +38,7 @@ def test_a_credential_of_this_house_is_accepted_with_what_its_holder_chose():
     assert answer.claims["tariff"] == "reduced"
     assert answer.claims["city"] == "Musterstadt"
     assert "given_name" not in answer.claims
-    assert answer.status == vc.StatusReference("https://karte.musterstadt.example/status/7", 4711)
+    assert answer.status == Reference("https://karte.musterstadt.example/status/7", 4711)
 
 
 def test_issuer_type_key_status_and_times_stand_in_the_open():
@@ -120,9 +121,10 @@ def test_other_types_of_the_credential_may_be_named():
     assert isinstance(answer, Accepted)
 
 
-def test_a_holders_key_is_on_p256():
+@pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP256K1()], ids=lambda curve: curve.name)
+def test_a_holders_key_is_on_p256(curve):
     with pytest.raises(ValueError, match="P-256"):
-        vc.holder_jwk(ec.generate_private_key(ec.SECP384R1()).public_key())
+        vc.holder_jwk(ec.generate_private_key(curve).public_key())
 
 
 @pytest.mark.parametrize("spoiled", [{"issuer": ""}, {"vct": ""}, {"x5c": []}])

@@ -15,6 +15,7 @@ from issuers.credentials.sdjwt.keybinding import Binding
 from issuers.credentials.sdjwt.parts import LONGEST
 from issuers.credentials.sdjwt.reasons import Reason
 from issuers.credentials.sdjwt.verify import Accepted, Expected, KnownKeys, Memory, Refused, verify
+from issuers.status.rules import Reference
 from tests.issuers.credentials.sdjwt.making import (
     ASKED,
     EXPECTED,
@@ -64,7 +65,7 @@ def test_what_is_disclosed_is_accepted_in_its_place():
     assert answer.claims["given_name"] == "Zoë"
     assert answer.claims["nationalities"] == ["DE", "FR"]
     assert answer.types == (VCT,)
-    assert answer.status == vc.StatusReference("https://karte.musterstadt.example/status/7", 4711)
+    assert answer.status == Reference("https://karte.musterstadt.example/status/7", 4711)
     assert answer.bound_at == NOON
     assert answer.holder == HOLDER.public_key()
 
@@ -631,7 +632,14 @@ def test_nothing_within_what_must_stand_in_the_open_is_disclosable_either():
     assert reason(shown(hidden_key, cnf={"_sd": [digest(hidden_key)]})) is Reason.NEVER_DISCLOSABLE
     assert reason(shown(hidden_list, status={"_sd": [digest(hidden_list)]})) is Reason.NEVER_DISCLOSABLE
     assert reason(shown(hidden_type, aka_vcts=[{"...": digest(hidden_type)}])) is Reason.NEVER_DISCLOSABLE
-    assert reason(shown(cnf={"jwk": jwk, "_sd": ["decoy"]})) is Reason.NEVER_DISCLOSABLE
+
+
+def test_decoys_within_what_must_stand_in_the_open_hide_nothing():
+    jwk, status = plain_claims()["cnf"]["jwk"], plain_claims()["status"]
+
+    assert reason(shown(cnf={"jwk": jwk, "_sd": ["decoy"]}, status=status | {"_sd": ["another"]})) is None
+    assert reason(shown(status={"_sd": ["withheld"]})) is Reason.STATUS
+    assert reason(shown(cnf={"_sd": ["withheld"]})) is Reason.HOLDER_KEY
 
 
 def test_sub_and_iat_may_be_disclosed():
