@@ -9,10 +9,12 @@ for a day, and handed in as a parameter, and so no database does arithmetic with
 """
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
+from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -55,6 +57,8 @@ MAX_NAMED = 62
 MAX_DEPTH = 4
 """How deep an expression may nest before it is named in a layer of its own; parsers of databases have limits."""
 MAX_TERMS = 40
+MAX_WEIGHT = 1_000
+"""How much may be worked out anew for whoever says a name again, before its layer is kept as a table."""
 _ANYTHING = (INT_MIN, INT_MAX)
 _COUNTABLE = (0, 2**40)
 _OF_HOUSEHOLDS = (t.AnyMember, t.CountMembers, t.RankAmong)
@@ -76,7 +80,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_CALCULATE: Mapping[str, Callable[[Any, Any], Any]] = {
+_CALCULATE: Mapping[str, Callable[[int, int], int]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -223,15 +227,6 @@ def _one_or_zero(condition: Any) -> Expression:
     return case((condition, _number(1)), else_=_number(0))
 
 
-def _chain(join: Callable[..., ColumnElement[bool]], terms: Sequence[Expression]) -> ColumnElement[bool]:
-    """Many conditions joined, in bundles: a chain of a thousand would be a thousand deep."""
-    while len(terms) > MAX_TERMS:
-        terms = [
-            Grouping(join(*map(_whole, terms[n : n + MAX_TERMS]))) for n in range(0, len(terms), MAX_TERMS)
-        ]
-    return join(*map(_whole, terms))
-
-
 def _is_before(day: Expression, key: Expression, other_day: Expression, other_key: Expression) -> Any:
     """Whether one is older than the other; of two of the same day the one with the lower key."""
     return or_(day < other_day, and_(day == other_day, key < other_key))
@@ -285,13 +280,21 @@ def _said_often(roots: Iterable[Node]) -> set[Node]:
     return often
 
 
+def _names(expression: Expression) -> Iterator[str]:
+    """The names in an expression, each as often as it is said."""
+    for part in visitors.iterate(expression):
+        if isinstance(part, ColumnClause) and not part.is_literal:
+            yield part.name
+
+
 def _names_in(*expressions: Expression) -> frozenset[str]:
-    return frozenset(
-        part.name
-        for expression in expressions
-        for part in visitors.iterate(expression)
-        if isinstance(part, ColumnClause) and not part.is_literal
-    )
+    return frozenset(name for expression in expressions for name in _names(expression))
+
+
+def _weight(expression: Expression, weights: Mapping[str, int]) -> int:
+    """How much is worked out for an expression, with what is worked out for the names in it."""
+    parts = sum(1 for _ in visitors.iterate(expression))
+    return parts + sum(weights.get(name, 1) for name in _names(expression))
 
 
 class _Compiler:
@@ -432,9 +435,9 @@ class _Compiler:
             case t.Negative():
                 return self.calculation("-", t.Literal(node.type, 0), node.term)
             case t.And():
-                return self.settle(node, and_)
+                return self.settle([self.ask(term) for term in node.terms], and_)
             case t.Or():
-                return self.settle(node, or_)
+                return self.settle([self.ask(term) for term in node.terms], or_)
             case t.Compare():
                 return self.strict([self.ask(node.left), self.ask(node.right)], _COMPARE[node.operator])
             case t.Arithmetic():
@@ -540,20 +543,22 @@ class _Compiler:
         names = frozenset() if cell.always_known else frozenset({node.fact})
         return _Said(value, self.where_null(value, node.fact, names), names)
 
-    def settle(self, node: t.And | t.Or, join: Callable[..., ColumnElement[bool]]) -> _Said:
+    def settle(self, parts: Sequence[_Said], join: Callable[..., ColumnElement[bool]]) -> _Said:
         """SQL's own AND and OR: one side that decides is enough, and NULL is neither."""
-        parts = [self.ask(term) for term in node.terms]
+        while len(parts) > MAX_TERMS:
+            bundles = (parts[n : n + MAX_TERMS] for n in range(0, len(parts), MAX_TERMS))
+            parts = [self.by_name(self.settle(bundle, join)) for bundle in bundles]
         names = frozenset[str]().union(*(part.names for part in parts))
         fails = any(part.fails for part in parts)
-        if not self.tells_apart(names, fails=fails):
-            return self.said(parts, _chain(join, [part.value for part in parts]), None, names, fails=fails)
-        parts = [self.sayable(part) for part in parts]
-        value = _chain(join, [part.value for part in parts])
-        layer = max(part.layer for part in parts)
-        settled = self.name(value, layer, Boolean())
-        masks = _or_zero(_any_bit(self.mask(part) for part in parts))
-        open_ = case((settled.is_(None), masks), else_=_number(0))
-        return _Said(settled, open_, names, fails, layer + 1, 1 + max(part.depth for part in parts))
+        told = self.tells_apart(names, fails=fails)
+        parts = [self.sayable(part) for part in parts] if told else parts
+        said = self.said(parts, join(*(_whole(part.value) for part in parts)), None, names, fails=fails)
+        if not told:
+            return said
+        settled = self.by_name(said)
+        missing = _or_zero(_any_bit(self.mask(part) for part in parts))
+        open_ = case((settled.value.is_(None), missing), else_=_number(0))
+        return replace(settled, open=open_, depth=said.depth)
 
     def choose(self, node: t.Choose) -> _Said:
         cases = [(self.ask(when), self.ask(then)) for when, then in node.cases]
@@ -660,13 +665,13 @@ class _Compiler:
         No database is asked to find that out: one stops the statement and another goes on with a fraction.
         """
         one, other = self.ask(left), self.ask(right)
-        calculate, span = _CALCULATE[sign], _reach(sign, one.span, other.span)
+        span = _reach(sign, one.span, other.span)
         if span[0] >= INT_MIN and span[1] <= INT_MAX:
-            return replace(self.strict([one, other], calculate), span=span)
+            return replace(self.strict([one, other], partial(_calculated, sign)), span=span)
         fits = self.limits(sign, left, right) or _FITS[sign]
 
         def guarded(a: Expression, b: Expression) -> Expression:
-            return type_coerce(case((fits(a, b), calculate(a, b))), BigInteger())
+            return type_coerce(case((fits(a, b), _calculated(sign, a, b))), BigInteger())
 
         return self.strict([self.by_name(one), self.by_name(other)], guarded, fails=True)
 
@@ -743,12 +748,7 @@ class _Compiler:
             concerned.append(_not_false(said.value, said))
 
         def build(layer: FromClause) -> Select[Any]:
-            return (
-                select(*columns)
-                .select_from(layer)
-                .where(own.is_not(None), _chain(or_, concerned))
-                .group_by(own)
-            )
+            return select(*columns).select_from(layer).where(own.is_not(None), or_(*concerned)).group_by(own)
 
         return _Beside(name, own.name, f"{name}_household", uses, build)
 
@@ -901,7 +901,7 @@ class _Compiler:
             said = self.by_name(self.ask(rule.root))
             top = max(top, said.layer)
             answers += self.columns_of(label, rule, said)
-        layer = self.layers(top, _names_in(key, *(expression for _, expression in answers)))
+        layer = self.layers(top, [key, *(expression for _, expression in answers)])
         statement = select(
             key.label("key"), *(expression.label(label) for label, expression in answers)
         ).select_from(layer)
@@ -927,19 +927,28 @@ class _Compiler:
     def word(self, word: Says) -> Expression:
         return literal_column(f"'{word.value}'", String())
 
-    def layers(self, top: int, wanted: frozenset[str]) -> FromClause:
+    def layers(self, top: int, answers: Sequence[Expression]) -> FromClause:
         """The layers from the lowest up; each hands on what those above it still name."""
-        needed = [wanted | {self.key().name}]
+        said = Counter(name for expression in answers for name in _names(expression))
+        needed = [frozenset(said)]
         for below in reversed(range(top)):
             above = needed[0]
-            own = {name: self.named[below][name] for name in self.named[below] if name in above}
-            uses = _names_in(*own.values())
+            own = {name: made for name, made in self.named[below].items() if name in above}
+            uses = Counter(name for made in own.values() for name in _names(made))
             if below == self.level:
-                uses = uses.union(*(b.uses | {b.own} for b in self.beside))
-            needed.insert(0, (above - own.keys()) | (uses & self.columns.keys()))
+                uses.update(name for beside in self.beside for name in (*beside.uses, beside.own))
+            said.update(uses)
+            needed.insert(0, frozenset((above - own.keys()) | (uses.keys() & self.columns.keys())))
         layer = self.lowest(needed[0])
+        weights = dict.fromkeys(needed[0], 1)
         for number in range(top):
-            layer = self.next_layer(layer, number, needed[number + 1])
+            made = self.named[number]
+            for name in needed[number + 1] & made.keys():
+                weights[name] = _weight(made[name], weights)
+            heavy = any((said[name] - 1) * weights[name] > MAX_WEIGHT for name in needed[number + 1])
+            if kept := heavy or (self.beside and number + 1 == self.level):
+                weights = dict.fromkeys(needed[number + 1], 1)
+            layer = self.next_layer(layer, number, needed[number + 1], kept=bool(kept))
         return layer
 
     def lowest(self, needed: frozenset[str]) -> CTE:
@@ -950,7 +959,7 @@ class _Compiler:
         rows = select(*found).select_from(self.rows.source)
         return rows.cte(f"{self.prefix}0").prefix_with("NOT MATERIALIZED")
 
-    def next_layer(self, layer: CTE, number: int, needed: frozenset[str]) -> CTE:
+    def next_layer(self, layer: CTE, number: int, needed: frozenset[str], *, kept: bool) -> CTE:
         made = self.named[number]
         source: FromClause = layer
         for beside in self.beside if number == self.level else ():
@@ -961,7 +970,8 @@ class _Compiler:
             for name in sorted(needed, key=list(self.columns).index)
         ]
         rows = select(*found).select_from(source)
-        return rows.cte(f"{self.prefix}{number + 1}").prefix_with("MATERIALIZED")
+        hint = "MATERIALIZED" if kept else "NOT MATERIALIZED"
+        return rows.cte(f"{self.prefix}{number + 1}").prefix_with(hint)
 
 
 # --- the limits of 64 bits -----------------------------------------------------------------------------------
@@ -989,6 +999,14 @@ def _limits(sign: str, fixed: int, side: str) -> tuple[int, int]:
     return max(low, INT_MIN), min(high, INT_MAX)
 
 
+def _calculated(sign: str, a: Expression, b: Expression) -> Expression:
+    """Written as an operator that SQLAlchemy does not know to be associative: it would drop the brackets.
+
+    `a * (b * 0)` is zero where `a * b * 0` has already left 64 bits.
+    """
+    return a.op(sign, return_type=BigInteger())(b)
+
+
 def _sum_fits(a: Expression, b: Expression) -> Expression:
     return case((b >= _number(0), a <= _MAX - b), else_=a >= _MIN - b)
 
@@ -1001,7 +1019,7 @@ def _product_fits(a: Expression, b: Expression) -> Expression:
     """By division, which leaves 64 bits only for -2^63 / -1; and that stands in none of these."""
 
     def over(limit: Expression, by: Expression) -> Expression:
-        return limit.op("/", return_type=BigInteger())(by)
+        return _calculated("/", limit, by)
 
     zero = _number(0)
     return case(
@@ -1009,7 +1027,7 @@ def _product_fits(a: Expression, b: Expression) -> Expression:
         (and_(a > zero, b > zero), a <= over(_MAX, b)),
         (and_(a < zero, b < zero), a >= over(_MAX, b)),
         (a > zero, b >= over(_MIN, a)),
-        else_=a >= over(_MIN, b),
+        (b > zero, a >= over(_MIN, b)),
     )
 
 

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from entitlements.language import Fault, Known, Result, Tree, Unknown, evaluate
+from entitlements.language import Known, Result, Tree, Unknown, evaluate
 from entitlements.language.sql import Persons, compile_rules
 from tests.entitlements.language.worlds import ALWAYS_KNOWN, FACTS, KINDS, World, Writer, a_world, smallest
 
@@ -89,7 +89,9 @@ async def show(court: Court, rule: Tree, world: World) -> str:
         said = evaluate(rule, who, world.parameters, world.on)
         facts = {n: (s.value, s.since, s.until) for n, s in who.facts.items()}
         kinds = {k: [m.key for m in ms] for k, ms in who.households.items()}
-        lines.append(f"{who.key}: {said} by SQL {named[who.key, 'rule']} {plain[who.key, 'rule']}; {facts} {kinds}")
+        lines.append(
+            f"{who.key}: {said} by SQL {named[who.key, 'rule']} {plain[who.key, 'rule']}; {facts} {kinds}"
+        )
     return "\n".join(lines)
 
 

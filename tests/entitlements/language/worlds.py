@@ -78,17 +78,17 @@ class Writer:
 
     def rule(self) -> Tree:
         """A rule; mostly a condition, now and then any other value."""
-        pick = self.random.random()
-        if pick < 0.04:
-            return Tree(self.tower(self.random.randint(12, 45)))
-        if pick < 0.06:
-            chain = self.random.choice([t.And, t.Or])
-            return Tree(chain(tuple(self.make(t.BOOL, 1) for _ in range(self.random.randint(45, 90)))))
-        type_ = t.BOOL if pick < 0.8 else self.random.choice([t.INT, t.CENTS, t.DAY, STAGE, t.STRING])
-        return Tree(self.make(type_, self.random.randint(1, 5)))
+        others = [t.INT, t.CENTS, t.DAY, STAGE, t.STRING]
+        type_ = t.BOOL if self.random.random() < 0.8 else self.random.choice(others)
+        return Tree(self.make(type_, self.random.choice([1, 2, 2, 3, 3, 4])))
 
-    def tower(self, height: int) -> Node:
-        """A rule as deep as it may be."""
+    def row(self, length: int) -> Tree:
+        """A rule as wide as few are."""
+        chain = self.random.choice([t.And, t.Or])
+        return Tree(chain(tuple(self.make(t.BOOL, 1) for _ in range(length))))
+
+    def tower(self, height: int) -> Tree:
+        """A rule as deep as few are."""
         node = self.make(t.BOOL, 1)
         for _ in range(height):
             other = self.make(t.BOOL, 1)
@@ -101,9 +101,9 @@ class Writer:
                 lambda node=node, other=other: t.Choose(((other, node),), node),  # type: ignore[misc]
             ]
             node = self.random.choice(steps)()
-            if sum(1 for _ in t.walk(node)) > 1_500:
+            if sum(1 for _ in t.walk(node)) > 1_000:
                 break
-        return node
+        return Tree(node)
 
     def make(self, type_: Type, depth: int, *, of_member: bool = False) -> Node:
         """A part of this type, at most so deep."""
@@ -202,7 +202,9 @@ class Writer:
         if type_ == t.BOOL and pick < 0.6:
             return self.under()
         return t.Fact(
-            self.random.choice([name for name, fact in FACTS.items() if fact.type == type_ and not fact.latest]),
+            self.random.choice(
+                [name for name, fact in FACTS.items() if fact.type == type_ and not fact.latest]
+            ),
             type_,
         )
 
@@ -232,9 +234,7 @@ def a_world(random: Random, families: int = 8) -> World:
     people: list[Subject] = []
     for _ in range(families):
         size = random.choice([1, 1, 2, 3, 5])
-        plain = [
-            Subject(f"p{len(people) + n:03}", _facts(random, on, current=current)) for n in range(size)
-        ]
+        plain = [Subject(f"p{len(people) + n:03}", _facts(random, on, current=current)) for n in range(size)]
         shares = {kind: _share(random, plain) for kind in KINDS}
         for one in plain:
             households: dict[str, tuple[Subject, ...]] = {}
@@ -298,7 +298,11 @@ def _stated(random: Random, value: Value, on: date, *, current: bool) -> Stated:
     until = random.choice([None, None, on, on + timedelta(1), on + timedelta(400), date.max])
     if not current and random.random() < 0.3:
         since, until = random.choice(
-            [(on + timedelta(1), None), (on - timedelta(9), on - timedelta(1)), (date(1, 1, 1), date(1, 1, 1))]
+            [
+                (on + timedelta(1), None),
+                (on - timedelta(9), on - timedelta(1)),
+                (date(1, 1, 1), date(1, 1, 1)),
+            ]
         )
     return Stated(value, since, until, "melderegister", LEARNED)
 
@@ -369,6 +373,4 @@ def _unsaid(person: Subject, name: str) -> Subject:
     households = {
         kind: tuple(_unsaid(m, name) for m in members) for kind, members in person.households.items()
     }
-    return replace(
-        person, facts={k: v for k, v in person.facts.items() if k != name}, households=households
-    )
+    return replace(person, facts={k: v for k, v in person.facts.items() if k != name}, households=households)
