@@ -1,7 +1,8 @@
 """The second back end: the same rules as set statements, for everybody at once."""
 
-from .compiler import MISSING, SAYS, Cell, Compiled, Rows, Says, Shared, compile_rules
+from .compiler import MISSING, SAYS, Compiled, Says, compile_rules
 from .persons import Persons, answer
+from .rows import Cell, Rows, Shared
 
 __all__ = [
     "MISSING",

@@ -3,15 +3,14 @@
 A part of a rule becomes an expression that is NULL where the interpreter says unknown or fault. Which of the two
 it is stands beside it, as a number that is zero if nothing is missing: only for parts that can fail, because
 elsewhere NULL says it all. What an expression needs more than once (the conditions of a choice, the terms of
-least and greatest, whatever is asked of a household) is named in a layer below, a materialised CTE; so no
-expression grows with the depth of the rule. Whatever depends on no person is worked out by the interpreter, once
-for a day, and handed in as a parameter, and so no database does arithmetic with days.
+least and greatest, whatever is asked of a household) is named in a layer below, a CTE; so no expression grows
+with the depth of the rule. Whatever depends on no person is worked out by the interpreter, once for a day, and
+handed in as a parameter, and so no database does arithmetic with days.
 """
 
 import operator
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from functools import partial
@@ -21,7 +20,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Date,
-    Integer,
     String,
     and_,
     bindparam,
@@ -38,9 +36,8 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import BindParameter, ColumnClause, ColumnElement, Grouping
-from sqlalchemy.sql.selectable import CTE, FromClause, Select
+from sqlalchemy.sql.selectable import FromClause, Select
 from sqlalchemy.types import TypeEngine
 
 from entitlements.language import tree as t
@@ -49,7 +46,22 @@ from entitlements.language.interpreter import NO_END, evaluate
 from entitlements.language.tree import INT_MAX, INT_MIN, Kind, Mismatch, Node, Tree
 from entitlements.language.values import OVERFLOW, PRECISE, Fault, Known, Result, Subject, Unknown, Value
 
-Expression = ColumnElement[Any]
+from .expressions import (
+    TYPES,
+    any_bit,
+    is_before,
+    is_name,
+    names_in,
+    not_false,
+    number,
+    one_or_zero,
+    or_zero,
+    whole,
+)
+from .layers import Beside, Layers
+from .numbers import ANYTHING, FITS, calculated, limits, reach
+from .rows import Cell, Expression, Rows
+
 Derive = Callable[[Mapping[str, Value], date], Value | None]
 
 MAX_NAMED = 62
@@ -57,21 +69,10 @@ MAX_NAMED = 62
 MAX_DEPTH = 4
 """How deep an expression may nest before it is named in a layer of its own; parsers of databases have limits."""
 MAX_TERMS = 40
-MAX_WEIGHT = 1_000
-"""How much may be worked out anew for whoever says a name again, before its layer is kept as a table."""
-_ANYTHING = (INT_MIN, INT_MAX)
 _COUNTABLE = (0, 2**40)
 _OF_HOUSEHOLDS = (t.AnyMember, t.CountMembers, t.RankAmong)
 _DEPENDS_ON_PERSONS = (t.Fact, t.Until, t.Under, *_OF_HOUSEHOLDS)
 _NOBODY = Subject("", {})
-TYPES: Mapping[Kind, type[TypeEngine[Any]]] = {
-    Kind.BOOL: Boolean,
-    Kind.INT: BigInteger,
-    Kind.CENTS: BigInteger,
-    Kind.DAY: Date,
-    Kind.STRING: String,
-    Kind.ENUM: String,
-}
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -80,53 +81,6 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_CALCULATE: Mapping[str, Callable[[int, int], int]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-}
-
-
-# --- where the persons stand ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """Where a fact stands in a person's row: its value, and the first and last day for which it is stated."""
-
-    value: Expression
-    since: Expression | None = None
-    until: Expression | None = None
-    """NULL, or no such column: no end is stated."""
-    always_known: bool = False
-    """The value is never NULL, so that nothing needs to guard against it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """Where a row says which household of one kind a person belongs to.
-
-    `alone` tells whether NULL means that the person is known to be in none.
-    """
-
-    household: Expression
-    alone: ColumnElement[bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """One row per person: a table or a select, with everybody who shares a household with whom is judged.
-
-    `current` says that each row tells what holds on the day that is asked, so that the days of its facts need
-    no look.
-    """
-
-    source: FromClause
-    key: Expression
-    """Where it is a text, its order must be that of its bytes (a collation of its own, in some databases)."""
-    facts: Mapping[str, Cell]
-    households: Mapping[str, Shared] = field(default_factory=dict)
-    current: bool = True
 
 
 # --- what comes out ------------------------------------------------------------------------------------------
@@ -187,51 +141,6 @@ def compile_rules(
     return _Compiler(rows, prefix, name_missing=name_missing).compile(rules)
 
 
-# --- expressions ---------------------------------------------------------------------------------------------
-
-
-def _whole(expression: Expression) -> Expression:
-    """The expression in brackets of its own: `NOT b IS NULL` would deny the wrong thing."""
-    return expression if _is_name(expression) else Grouping(expression)
-
-
-def _is_name(expression: Expression) -> bool:
-    return isinstance(expression, ColumnClause | BindParameter)
-
-
-def _number(number: int) -> Expression:
-    """A number of the statement's own making; whatever comes from a rule is a parameter."""
-    return literal_column(str(number), Integer if number < 2**31 else BigInteger)
-
-
-def _any_bit(masks: Iterable[Expression | None]) -> Expression | None:
-    """What is missing in one of these; `None` stands for nothing."""
-    some = [_whole(mask) for mask in masks if mask is not None]
-    if not some:
-        return None
-    union = some[0]
-    for mask in some[1:]:
-        union = union.bitwise_or(mask)
-    return union
-
-
-def _or_zero(mask: Expression | None) -> Expression:
-    return _number(0) if mask is None else mask
-
-
-def _not_false(value: Expression, said: "_Said") -> Expression:
-    return or_(_whole(value), value.is_(None)) if said.may_be_null else value
-
-
-def _one_or_zero(condition: Any) -> Expression:
-    return case((condition, _number(1)), else_=_number(0))
-
-
-def _is_before(day: Expression, key: Expression, other_day: Expression, other_key: Expression) -> Any:
-    """Whether one is older than the other; of two of the same day the one with the lower key."""
-    return or_(day < other_day, and_(day == other_day, key < other_key))
-
-
 @dataclass(frozen=True, slots=True)
 class _Said:
     """What became of a part of a rule."""
@@ -247,24 +156,12 @@ class _Said:
     layer: int = 0
     """The lowest layer that has everything the expressions name."""
     depth: int = 0
-    span: tuple[int, int] = _ANYTHING
+    span: tuple[int, int] = ANYTHING
     """For whole numbers and amounts, the least and the greatest it can be."""
 
     @property
     def may_be_null(self) -> bool:
         return bool(self.names) or self.fails
-
-
-@dataclass(frozen=True, slots=True)
-class _Beside:
-    """Something worked out from all rows of a layer, joined to each of them."""
-
-    name: str
-    own: str
-    """The name in the layer to which it is joined."""
-    theirs: str
-    uses: frozenset[str]
-    build: Callable[[FromClause], Select[Any]]
 
 
 def _said_often(roots: Iterable[Node]) -> set[Node]:
@@ -280,95 +177,47 @@ def _said_often(roots: Iterable[Node]) -> set[Node]:
     return often
 
 
-def _names(expression: Expression) -> Iterator[str]:
-    """The names in an expression, each as often as it is said."""
-    for part in visitors.iterate(expression):
-        if isinstance(part, ColumnClause) and not part.is_literal:
-            yield part.name
-
-
-def _names_in(*expressions: Expression) -> frozenset[str]:
-    return frozenset(name for expression in expressions for name in _names(expression))
-
-
-def _weight(expression: Expression, weights: Mapping[str, int]) -> int:
-    """How much is worked out for an expression, with what is worked out for the names in it."""
-    parts = sum(1 for _ in visitors.iterate(expression))
-    return parts + sum(weights.get(name, 1) for name in _names(expression))
-
-
 class _Compiler:
     """Asks each part of some rules once, and then builds the layers from what they need."""
 
     def __init__(self, rows: Rows, prefix: str, *, name_missing: bool) -> None:
         self.rows, self.prefix, self.name_missing = rows, prefix, name_missing
+        self.layers = Layers(prefix)
         self.asked: dict[Node, _Said] = {}
         self.fixed: dict[Node, _Said] = {}
-        self.columns: dict[str, ColumnClause[Any]] = {}
-        self.base: dict[tuple[str, str], str] = {}
-        self.read: dict[str, Expression] = {}
-        self.named: list[dict[str, Expression]] = []
         self.often: set[Node] = set()
-        self.level = 0
         self.of_members: dict[Node, _Said] = {}
         self.counted: dict[str, dict[Node, int]] = {}
         self.placed: dict[Node | str, str] = {}
-        self.beside: list[_Beside] = []
         self.given: dict[str, Derive] = {}
         self.bits: dict[str, int] = {}
-
-    # --- names -----------------------------------------------------------------------------------------------
-
-    def column(self, letter: str, type_: TypeEngine[Any]) -> ColumnClause[Any]:
-        name = f"{letter}{len(self.columns)}"
-        self.columns[name] = column(name, type_)
-        return self.columns[name]
 
     def hand_in(self, derive: Derive, type_: TypeEngine[Any]) -> BindParameter[Any]:
         name = f"{self.prefix}_{len(self.given)}"
         self.given[name] = derive
         return bindparam(name, type_=type_)
 
-    def from_row(
-        self, what: str, name: str, expression: Expression, type_: TypeEngine[Any]
-    ) -> ColumnClause[Any]:
-        """A column of the lowest layer."""
-        known = self.base.get((what, name))
-        if known is None:
-            made = self.column("b", type_)
-            known = self.base[what, name] = made.name
-            self.read[known] = expression
-        return self.columns[known]
-
-    def name(self, expression: Expression, layer: int, type_: TypeEngine[Any]) -> ColumnClause[Any]:
-        """The expression by a name, known from the layer above on."""
-        made = self.column("x", type_)
-        while len(self.named) <= layer:
-            self.named.append({})
-        self.named[layer][made.name] = expression
-        return made
-
     def by_name(self, said: _Said) -> _Said:
         """The same, so that it can be said twice."""
-        if _is_name(said.value) and (said.open is None or _is_name(said.open)):
+        if is_name(said.value) and (said.open is None or is_name(said.open)):
             return said
         value, open_ = said.value, said.open
-        if not _is_name(value):
-            value = self.name(value, said.layer, value.type)
-        if open_ is not None and not _is_name(open_):
-            open_ = self.name(open_, said.layer, BigInteger())
+        if not is_name(value):
+            value = self.layers.name(value, said.layer, value.type)
+        if open_ is not None and not is_name(open_):
+            open_ = self.layers.name(open_, said.layer, BigInteger())
         return replace(said, value=value, open=open_, layer=said.layer + 1, depth=0)
 
     # --- what is missing -------------------------------------------------------------------------------------
 
     def bit(self, name: str) -> Expression:
         if not self.name_missing:
-            return _number(1)
+            return number(1)
         if name not in self.bits:
             if len(self.bits) == MAX_NAMED:
                 raise Mismatch(f"one statement names at most {MAX_NAMED} missing facts; ask for fewer rules")
             self.bits[name] = 1 << len(self.bits)
-        return _number(self.bits[name])
+        return number(self.bits[name])
 
     def tells_apart(self, names: frozenset[str], *, fails: bool) -> bool:
         """Whether what is missing must be kept beside the value."""
@@ -378,7 +227,7 @@ class _Compiler:
         """What is missing in a part, as a number; `None` if nothing ever is. May say the value once more."""
         if not said.names:
             return None
-        return said.open if said.open is not None else _one_or_zero(said.value.is_(None))
+        return said.open if said.open is not None else one_or_zero(said.value.is_(None))
 
     def sayable(self, said: _Said) -> _Said:
         """A part whose value and mask can both be written."""
@@ -393,8 +242,8 @@ class _Compiler:
         open_ = None
         if self.tells_apart(names, fails=fails):
             parts = [self.sayable(part) for part in parts]
-            open_ = _any_bit(self.mask(part) for part in parts)
-        return self.said(parts, build(*(_whole(part.value) for part in parts)), open_, names, fails=fails)
+            open_ = any_bit(self.mask(part) for part in parts)
+        return self.said(parts, build(*(whole(part.value) for part in parts)), open_, names, fails=fails)
 
     def said(
         self,
@@ -465,11 +314,10 @@ class _Compiler:
         return self.fixed[node]
 
     def work_out(self, node: Node) -> _Said:
-        tree, type_ = Tree(node), TYPES[node.type.kind]()
-        named = bool(tree.parameters())
+        tree, type_, span = Tree(node), TYPES[node.type.kind](), ANYTHING
         fails = any(isinstance(part, t.Arithmetic | t.Negative) for part in t.walk(node))
-        span = _ANYTHING
-        if not named and node.type.kind in {Kind.INT, Kind.CENTS}:
+        dated = any(isinstance(part, t.Parameter | t.Today) for part in t.walk(node))
+        if not dated and node.type.kind in {Kind.INT, Kind.CENTS}:
             result = evaluate(tree, _NOBODY, {}, date.min)
             fails = isinstance(result, Fault)
             if isinstance(result, Known):
@@ -492,7 +340,7 @@ class _Compiler:
             # "Yes, from March to June" also says: not in July.
             over = [(cell.value, false())] if node.type.kind is Kind.BOOL else []
             expression = case((holds, expression), *over)
-        value = self.from_row("fact", node.name, expression, type_)
+        value = self.layers.from_row("fact", node.name, expression, type_)
         names = frozenset() if cell.always_known and not dated else frozenset({node.name})
         return _Said(value, self.where_null(value, node.name, names), names)
 
@@ -527,11 +375,11 @@ class _Compiler:
     def where_null(self, value: Expression, name: str, names: frozenset[str]) -> Expression | None:
         if not self.tells_apart(names, fails=False):
             return None
-        return case((value.is_(None), self.bit(name)), else_=_number(0))
+        return case((value.is_(None), self.bit(name)), else_=number(0))
 
     def stated(self, name: str) -> ColumnClause[Any]:
         """A day of birth, which holds on every day there is."""
-        return self.from_row("stated", name, self.cell(name).value, Date())
+        return self.layers.from_row("stated", name, self.cell(name).value, Date())
 
     def until(self, node: t.Until) -> _Said:
         cell = self.cell(node.fact)
@@ -539,7 +387,7 @@ class _Compiler:
         last = no_end if cell.until is None else func.coalesce(self.day(cell.until), no_end)
         if not cell.always_known:
             last = case((cell.value.is_not(None), last))
-        value = self.from_row("until", node.fact, last, Date())
+        value = self.layers.from_row("until", node.fact, last, Date())
         names = frozenset() if cell.always_known else frozenset({node.fact})
         return _Said(value, self.where_null(value, node.fact, names), names)
 
@@ -552,12 +400,12 @@ class _Compiler:
         fails = any(part.fails for part in parts)
         told = self.tells_apart(names, fails=fails)
         parts = [self.sayable(part) for part in parts] if told else parts
-        said = self.said(parts, join(*(_whole(part.value) for part in parts)), None, names, fails=fails)
+        said = self.said(parts, join(*(whole(part.value) for part in parts)), None, names, fails=fails)
         if not told:
             return said
         settled = self.by_name(said)
-        missing = _or_zero(_any_bit(self.mask(part) for part in parts))
-        open_ = case((settled.value.is_(None), missing), else_=_number(0))
+        missing = or_zero(any_bit(self.mask(part) for part in parts))
+        open_ = case((settled.value.is_(None), missing), else_=number(0))
         return replace(settled, open=open_, depth=said.depth)
 
     def choose(self, node: t.Choose) -> _Said:
@@ -579,8 +427,8 @@ class _Compiler:
         value = self.cases(cases, null(), [then.value for _, then in cases], last.value)
         open_ = None
         if told:
-            masks = [_or_zero(self.mask(then)) for _, then in cases]
-            open_ = self.cases(cases, None, masks, _or_zero(self.mask(last)))
+            masks = [or_zero(self.mask(then)) for _, then in cases]
+            open_ = self.cases(cases, None, masks, or_zero(self.mask(last)))
         parts = [*(part for pair in cases for part in pair), last]
         said = self.said(parts, type_coerce(value, last.value.type), open_, names, fails=fails)
         spans = [last.span, *(then.span for _, then in cases)]
@@ -597,9 +445,9 @@ class _Compiler:
         whens: list[tuple[Any, Any]] = []
         for (when, _), then in zip(cases, chosen, strict=True):
             if when.may_be_null:
-                stop = _or_zero(self.mask(when)) if undecided is None else undecided
+                stop = or_zero(self.mask(when)) if undecided is None else undecided
                 whens.append((when.value.is_(None), stop))
-            whens.append((_whole(when.value), then))
+            whens.append((whole(when.value), then))
         return case(*whens, else_=last)
 
     def one_of(self, node: t.OneOf) -> _Said:
@@ -653,29 +501,26 @@ class _Compiler:
             open_ = case(
                 (first.is_(None), self.bit(node.born)),
                 (partly, self.bit(node.born + PRECISE)),
-                else_=_number(0),
+                else_=number(0),
             )
         return _Said(type_coerce(value, Boolean()), open_, names, depth=1)
 
     # --- numbers ---------------------------------------------------------------------------------------------
 
     def calculation(self, sign: str, left: Node, right: Node) -> _Said:
-        """A sum, difference or product, which is a fault where it leaves 64 bits.
-
-        No database is asked to find that out: one stops the statement and another goes on with a fraction.
-        """
+        """A sum, difference or product, which is a fault where it leaves 64 bits."""
         one, other = self.ask(left), self.ask(right)
-        span = _reach(sign, one.span, other.span)
+        span = reach(sign, one.span, other.span)
         if span[0] >= INT_MIN and span[1] <= INT_MAX:
-            return replace(self.strict([one, other], partial(_calculated, sign)), span=span)
-        fits = self.limits(sign, left, right) or _FITS[sign]
+            return replace(self.strict([one, other], partial(calculated, sign)), span=span)
+        fits = self.bounds(sign, left, right) or FITS[sign]
 
         def guarded(a: Expression, b: Expression) -> Expression:
-            return type_coerce(case((fits(a, b), _calculated(sign, a, b))), BigInteger())
+            return type_coerce(case((fits(a, b), calculated(sign, a, b))), BigInteger())
 
         return self.strict([self.by_name(one), self.by_name(other)], guarded, fails=True)
 
-    def limits(self, sign: str, left: Node, right: Node) -> Callable[[Expression, Expression], Any] | None:
+    def bounds(self, sign: str, left: Node, right: Node) -> Callable[[Expression, Expression], Any] | None:
         """Where one side is the same for everybody, the least and the greatest that the other may be."""
         for fixed, side in ((right, "right"), (left, "left")):
             if any(isinstance(part, _DEPENDS_ON_PERSONS) for part in t.walk(fixed)):
@@ -687,7 +532,7 @@ class _Compiler:
                     found = evaluate(tree, _NOBODY, parameters, on)
                     if not isinstance(found, Known):
                         return None
-                    return _limits(sign, cast("int", found.value), side)[end]
+                    return limits(sign, cast("int", found.value), side)[end]
 
                 return limit
 
@@ -708,54 +553,56 @@ class _Compiler:
         found = dict.fromkeys(n for rule in rules for n in t.walk(rule.root) if isinstance(n, _OF_HOUSEHOLDS))
         for node in found:
             self.of_members[node.term] = said = self.by_name(self.ask(node.term))
-            self.level = max(self.level, said.layer)
+            self.layers.level = max(self.layers.level, said.layer)
         for node in found:
             if isinstance(node, t.RankAmong):
-                self.beside.append(self.ranks(node, f"{self.prefix}k{len(self.beside)}"))
-                self.placed[node] = self.beside[-1].name
+                self.layers.beside.append(self.ranks(node, f"{self.prefix}k{len(self.layers.beside)}"))
+                self.placed[node] = self.layers.beside[-1].name
             else:
                 self.counted.setdefault(node.household, {}).setdefault(
                     node.term, len(self.counted[node.household])
                 )
         for household, terms in self.counted.items():
-            self.beside.append(self.counts(household, terms, f"{self.prefix}h{len(self.beside)}"))
-            self.placed[household] = self.beside[-1].name
+            self.layers.beside.append(
+                self.counts(household, terms, f"{self.prefix}h{len(self.layers.beside)}")
+            )
+            self.placed[household] = self.layers.beside[-1].name
 
     def household(self, name: str) -> tuple[ColumnClause[Any], Expression]:
         shared = self.rows.households.get(name)
         if shared is None:
             raise Mismatch(f"the rows have no kind of household {name}")
         return (
-            self.from_row("household", name, shared.household, shared.household.type),
-            self.from_row("alone", name, shared.alone, Boolean()),
+            self.layers.from_row("household", name, shared.household, shared.household.type),
+            self.layers.from_row("alone", name, shared.alone, Boolean()),
         )
 
-    def counts(self, household: str, terms: Mapping[Node, int], name: str) -> _Beside:
+    def counts(self, household: str, terms: Mapping[Node, int], name: str) -> Beside:
         """Of each household in which something asked is not false for everybody: for how many it holds, or is open."""
         own, _ = self.household(household)
         columns: list[Expression] = [own.label(f"{name}_household")]
         concerned: list[Expression] = []
-        uses = _names_in(own)
-        for term, number in terms.items():
+        uses = names_in(own)
+        for term, place in terms.items():
             said = self.of_members[term]
-            uses |= _names_in(said.value, *([] if said.open is None else [said.open]))
+            uses |= names_in(said.value, *([] if said.open is None else [said.open]))
             columns += [
-                func.sum(_one_or_zero(_whole(said.value))).label(f"{name}_yes{number}"),
-                func.sum(_one_or_zero(said.value.is_(None))).label(f"{name}_open{number}"),
+                func.sum(one_or_zero(whole(said.value))).label(f"{name}_yes{place}"),
+                func.sum(one_or_zero(said.value.is_(None))).label(f"{name}_open{place}"),
             ]
             if self.tells_apart(said.names, fails=said.fails):
-                columns += self.bits_among(said.names, _or_zero(self.mask(said)), f"{name}_missing{number}")
-            concerned.append(_not_false(said.value, said))
+                columns += self.bits_among(said.names, or_zero(self.mask(said)), f"{name}_missing{place}")
+            concerned.append(not_false(said.value, may_be_null=said.may_be_null))
 
         def build(layer: FromClause) -> Select[Any]:
             return select(*columns).select_from(layer).where(own.is_not(None), or_(*concerned)).group_by(own)
 
-        return _Beside(name, own.name, f"{name}_household", uses, build)
+        return Beside(name, own.name, f"{name}_household", uses, build)
 
     def bits_among(self, names: Iterable[str], mask: Expression, label: str) -> list[Expression]:
         """What is missing for anybody: bit by bit, for not every database joins the bits of many rows."""
         bits = self.bits_of(names)
-        return [func.max(_whole(mask).bitwise_and(_number(bit))).label(f"{label}_{bit}") for bit in bits]
+        return [func.max(whole(mask).bitwise_and(number(bit))).label(f"{label}_{bit}") for bit in bits]
 
     def bits_of(self, names: Iterable[str]) -> list[int]:
         for name in sorted(names):
@@ -764,51 +611,50 @@ class _Compiler:
 
     def missing_beside(self, label: str, names: frozenset[str]) -> Expression:
         parts = [column(f"{label}_{bit}", BigInteger()) for bit in self.bits_of(names)]
-        return func.coalesce(_or_zero(_any_bit(parts)), _number(0))
+        return func.coalesce(or_zero(any_bit(parts)), number(0))
 
     def of_household(
         self, household: str, said: _Said, value: Expression, open_: Expression | None, type_: TypeEngine[Any]
     ) -> _Said:
         """An answer by name: what stands beside a layer is seen only from the next one."""
-        made = self.name(value, self.level, type_)
-        kept = None if open_ is None else self.name(open_, self.level, BigInteger())
-        return _Said(made, kept, said.names | {household}, said.fails, self.level + 1)
+        made = self.layers.name(value, self.layers.level, type_)
+        kept = None if open_ is None else self.layers.name(open_, self.layers.level, BigInteger())
+        return _Said(made, kept, said.names | {household}, said.fails, self.layers.level + 1)
 
     def counted_in(
         self, node: t.AnyMember | t.CountMembers
     ) -> tuple[_Said, Callable[[str], Expression], Expression]:
         """What is asked of the members, how to read what was counted, and what is missing among them."""
-        said, number = self.of_members[node.term], self.counted[node.household][node.term]
+        said, place = self.of_members[node.term], self.counted[node.household][node.term]
         name = self.placed[node.household]
-        missing = self.missing_beside(f"{name}_missing{number}", said.names) if said.names else _number(0)
-        return (
-            said,
-            lambda what: func.coalesce(column(f"{name}_{what}{number}", BigInteger()), _number(0)),
-            missing,
-        )
+
+        def beside(what: str) -> Expression:
+            # Households in which it is false for everybody are not counted at all.
+            return func.coalesce(column(f"{name}_{what}{place}", BigInteger()), number(0))
+
+        missing = self.missing_beside(f"{name}_missing{place}", said.names) if said.names else number(0)
+        return said, beside, missing
 
     def any_member(self, node: t.AnyMember) -> _Said:
         said, beside, missing = self.counted_in(node)
         own, alone = self.household(node.household)
-        yes = beside("yes") > _number(0)
+        yes = beside("yes") > number(0)
         value = case(
-            (own.is_(None), case((alone, false()))), (yes, true()), (beside("open") == _number(0), false())
+            (own.is_(None), case((alone, false()))), (yes, true()), (beside("open") == number(0), false())
         )
         open_ = None
         if self.tells_apart(said.names | {node.household}, fails=said.fails):
-            unheard = case((alone, _number(0)), else_=self.bit(node.household))
-            open_ = case((own.is_(None), unheard), (yes, _number(0)), else_=missing)
+            unheard = case((alone, number(0)), else_=self.bit(node.household))
+            open_ = case((own.is_(None), unheard), (yes, number(0)), else_=missing)
         return self.of_household(node.household, said, value, open_, Boolean())
 
     def count_members(self, node: t.CountMembers) -> _Said:
         said, beside, missing = self.counted_in(node)
         own, alone = self.household(node.household)
-        value = case(
-            (own.is_(None), case((alone, _number(0)))), (beside("open") == _number(0), beside("yes"))
-        )
+        value = case((own.is_(None), case((alone, number(0)))), (beside("open") == number(0), beside("yes")))
         open_ = None
         if self.tells_apart(said.names | {node.household}, fails=said.fails):
-            unheard = case((alone, _number(0)), else_=self.bit(node.household))
+            unheard = case((alone, number(0)), else_=self.bit(node.household))
             open_ = case((own.is_(None), unheard), else_=missing)
         counted = self.of_household(node.household, said, value, open_, BigInteger())
         return replace(counted, span=_COUNTABLE)
@@ -821,9 +667,9 @@ class _Compiler:
         first, last = self.cell(node.born).value, self.cell(node.latest).value
         # A last possible day before the first one says nothing.
         bounded = case((last > first, last), else_=first)
-        return born, self.from_row(f"latest of {node.born}", node.latest, bounded, Date())
+        return born, self.layers.from_row(f"latest of {node.born}", node.latest, bounded, Date())
 
-    def ranks(self, node: t.RankAmong, name: str) -> _Beside:
+    def ranks(self, node: t.RankAmong, name: str) -> Beside:
         """For whoever counts: how many others are surely older, and whether that is open."""
         said, key = self.of_members[node.term], self.key()
         own, _ = self.household(node.household)
@@ -837,31 +683,31 @@ class _Compiler:
                 return whose.c[what.name] if isinstance(what, ColumnClause) else what
 
             counts = at(other, said.value)
-            surely = _is_before(at(other, latest), at(other, key), at(me, born), at(me, key))
-            maybe = _is_before(at(other, born), at(other, key), at(me, latest), at(me, key))
+            surely = is_before(at(other, latest), at(other, key), at(me, born), at(me, key))
+            maybe = is_before(at(other, born), at(other, key), at(me, latest), at(me, key))
             unborn = at(other, born).is_(None)
             doubtful = or_(unborn, and_(maybe, not_(Grouping(surely))), and_(surely, counts.is_(None)))
             columns: list[Expression] = [
                 at(me, key).label(f"{name}_key"),
-                func.sum(_one_or_zero(surely)).label(f"{name}_older"),
-                func.sum(_one_or_zero(doubtful)).label(f"{name}_doubts"),
+                func.sum(one_or_zero(surely)).label(f"{name}_older"),
+                func.sum(one_or_zero(doubtful)).label(f"{name}_doubts"),
             ]
             if self.tells_apart(names, fails=said.fails):
                 open_ = None if said.open is None else at(other, said.open)
                 theirs = self.mask(replace(said, value=counts, open=open_))
                 missing = case(
                     (unborn, self.bit(node.born)),
-                    (surely, _or_zero(theirs)),
-                    (maybe, _or_zero(_any_bit([theirs, self.bit(node.born + PRECISE)]))),
-                    else_=_number(0),
+                    (surely, or_zero(theirs)),
+                    (maybe, or_zero(any_bit([theirs, self.bit(node.born + PRECISE)]))),
+                    else_=number(0),
                 )
                 columns += self.bits_among(names, missing, f"{name}_missing")
             together = and_(at(other, own) == at(me, own), at(other, key) != at(me, key))
-            both = [_not_false(at(whose, said.value), said) for whose in (me, other)]
+            both = [not_false(at(whose, said.value), may_be_null=said.may_be_null) for whose in (me, other)]
             return select(*columns).select_from(me.join(other, together)).where(*both).group_by(at(me, key))
 
-        uses = _names_in(own, born, latest, key, said.value, *([] if said.open is None else [said.open]))
-        return _Beside(name, key.name, f"{name}_key", uses, build)
+        uses = names_in(own, born, latest, key, said.value, *([] if said.open is None else [said.open]))
+        return Beside(name, key.name, f"{name}_key", uses, build)
 
     def rank_among(self, node: t.RankAmong) -> _Said:
         """One more than those who are surely older; open while somebody may or may not be."""
@@ -871,24 +717,24 @@ class _Compiler:
         names = said.names | {node.household, node.born, node.born + PRECISE}
         settled = or_(own.is_not(None), alone)
         older, doubts = (
-            func.coalesce(column(f"{name}_{what}", BigInteger()), _number(0)) for what in ("older", "doubts")
+            func.coalesce(column(f"{name}_{what}", BigInteger()), number(0)) for what in ("older", "doubts")
         )
         value = case(
-            (not_(_whole(said.value)), _number(0)),
-            (and_(_whole(said.value), born.is_not(None), settled, doubts == _number(0)), older + _number(1)),
+            (not_(whole(said.value)), number(0)),
+            (and_(whole(said.value), born.is_not(None), settled, doubts == number(0)), older + number(1)),
         )
         open_ = None
         if self.tells_apart(names, fails=said.fails):
-            unheard = case((settled, _number(0)), else_=self.bit(node.household))
-            unborn = case((and_(settled, born.is_(None)), self.bit(node.born)), else_=_number(0))
+            unheard = case((settled, number(0)), else_=self.bit(node.household))
+            unborn = case((and_(settled, born.is_(None)), self.bit(node.born)), else_=number(0))
             others = self.missing_beside(f"{name}_missing", names)
-            masks = _any_bit([self.mask(said), unheard, unborn, others])
-            open_ = case((not_(_whole(said.value)), _number(0)), else_=_or_zero(masks))
+            masks = any_bit([self.mask(said), unheard, unborn, others])
+            open_ = case((not_(whole(said.value)), number(0)), else_=or_zero(masks))
         ranked = self.of_household(node.household, replace(said, names=names), value, open_, BigInteger())
         return replace(ranked, span=_COUNTABLE)
 
     def key(self) -> ColumnClause[Any]:
-        return self.from_row("key", "", self.rows.key, self.rows.key.type)
+        return self.layers.from_row("key", "", self.rows.key, self.rows.key.type)
 
     # --- the statement ---------------------------------------------------------------------------------------
 
@@ -896,12 +742,12 @@ class _Compiler:
         self.often = _said_often(rule.root for rule in rules.values())
         self.gather(rules.values())
         key, answers = self.key(), list[tuple[str, Expression]]()
-        top = self.level + 1 if self.beside else 0
+        top = self.layers.level + 1 if self.layers.beside else 0
         for label, rule in rules.items():
             said = self.by_name(self.ask(rule.root))
             top = max(top, said.layer)
             answers += self.columns_of(label, rule, said)
-        layer = self.layers(top, [key, *(expression for _, expression in answers)])
+        layer = self.layers.up_to(top, [key, *(expression for _, expression in answers)], self.rows.source)
         statement = select(
             key.label("key"), *(expression.label(label) for label, expression in answers)
         ).select_from(layer)
@@ -911,131 +757,18 @@ class _Compiler:
         whens: list[tuple[Any, Any]] = []
         if rule.type.kind is Kind.BOOL:
             whens = [
-                (_whole(said.value), self.word(Says.GRANTED)),
-                (not_(_whole(said.value)), self.word(Says.REFUSED)),
+                (whole(said.value), self.word(Says.GRANTED)),
+                (not_(whole(said.value)), self.word(Says.REFUSED)),
             ]
         elif said.may_be_null:
             whens = [(said.value.is_not(None), self.word(Says.VALUE))]
         mask = self.mask(said)
         if mask is not None and said.fails:
-            whens.append((_whole(mask) == _number(0), self.word(Says.FAULT)))
+            whens.append((whole(mask) == number(0), self.word(Says.FAULT)))
         rest = Says.UNDETERMINED if mask is not None else Says.FAULT if said.fails else Says.VALUE
         says = case(*whens, else_=self.word(rest)) if whens else self.word(rest)
         columns = [(label, said.value), (label + SAYS, says)]
-        return [*columns, (label + MISSING, _or_zero(mask))] if self.name_missing else columns
+        return [*columns, (label + MISSING, or_zero(mask))] if self.name_missing else columns
 
     def word(self, word: Says) -> Expression:
         return literal_column(f"'{word.value}'", String())
-
-    def layers(self, top: int, answers: Sequence[Expression]) -> FromClause:
-        """The layers from the lowest up; each hands on what those above it still name."""
-        said = Counter(name for expression in answers for name in _names(expression))
-        needed = [frozenset(said)]
-        for below in reversed(range(top)):
-            above = needed[0]
-            own = {name: made for name, made in self.named[below].items() if name in above}
-            uses = Counter(name for made in own.values() for name in _names(made))
-            if below == self.level:
-                uses.update(name for beside in self.beside for name in (*beside.uses, beside.own))
-            said.update(uses)
-            needed.insert(0, frozenset((above - own.keys()) | (uses.keys() & self.columns.keys())))
-        layer = self.lowest(needed[0])
-        weights = dict.fromkeys(needed[0], 1)
-        for number in range(top):
-            made = self.named[number]
-            for name in needed[number + 1] & made.keys():
-                weights[name] = _weight(made[name], weights)
-            heavy = any((said[name] - 1) * weights[name] > MAX_WEIGHT for name in needed[number + 1])
-            if kept := heavy or (self.beside and number + 1 == self.level):
-                weights = dict.fromkeys(needed[number + 1], 1)
-            layer = self.next_layer(layer, number, needed[number + 1], kept=bool(kept))
-        return layer
-
-    def lowest(self, needed: frozenset[str]) -> CTE:
-        found = (
-            type_coerce(self.read[name], self.columns[name].type).label(name)
-            for name in sorted(needed, key=list(self.columns).index)
-        )
-        rows = select(*found).select_from(self.rows.source)
-        return rows.cte(f"{self.prefix}0").prefix_with("NOT MATERIALIZED")
-
-    def next_layer(self, layer: CTE, number: int, needed: frozenset[str], *, kept: bool) -> CTE:
-        made = self.named[number]
-        source: FromClause = layer
-        for beside in self.beside if number == self.level else ():
-            group = beside.build(layer).cte(beside.name)
-            source = source.outerjoin(group, column(beside.own) == column(beside.theirs))
-        found = [
-            made[name].label(name) if name in made else self.columns[name]
-            for name in sorted(needed, key=list(self.columns).index)
-        ]
-        rows = select(*found).select_from(source)
-        hint = "MATERIALIZED" if kept else "NOT MATERIALIZED"
-        return rows.cte(f"{self.prefix}{number + 1}").prefix_with(hint)
-
-
-# --- the limits of 64 bits -----------------------------------------------------------------------------------
-
-
-def _reach(sign: str, one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
-    """The least and the greatest that a calculation can come to."""
-    ends = [_CALCULATE[sign](a, b) for a in one for b in other]
-    return min(ends), max(ends)
-
-
-def _limits(sign: str, fixed: int, side: str) -> tuple[int, int]:
-    """The least and the greatest number with which a fixed one stays within 64 bits."""
-    if sign == "+":
-        low, high = INT_MIN - fixed, INT_MAX - fixed
-    elif sign == "-" and side == "right":
-        low, high = INT_MIN + fixed, INT_MAX + fixed
-    elif sign == "-":
-        low, high = fixed - INT_MAX, fixed - INT_MIN
-    elif fixed == 0:
-        return _ANYTHING
-    else:
-        least, most = (INT_MIN, INT_MAX) if fixed > 0 else (INT_MAX, INT_MIN)
-        low, high = -(-least // fixed), most // fixed
-    return max(low, INT_MIN), min(high, INT_MAX)
-
-
-def _calculated(sign: str, a: Expression, b: Expression) -> Expression:
-    """Written as an operator that SQLAlchemy does not know to be associative: it would drop the brackets.
-
-    `a * (b * 0)` is zero where `a * b * 0` has already left 64 bits.
-    """
-    return a.op(sign, return_type=BigInteger())(b)
-
-
-def _sum_fits(a: Expression, b: Expression) -> Expression:
-    return case((b >= _number(0), a <= _MAX - b), else_=a >= _MIN - b)
-
-
-def _difference_fits(a: Expression, b: Expression) -> Expression:
-    return case((b >= _number(0), a >= _MIN + b), else_=a <= _MAX + b)
-
-
-def _product_fits(a: Expression, b: Expression) -> Expression:
-    """By division, which leaves 64 bits only for -2^63 / -1; and that stands in none of these."""
-
-    def over(limit: Expression, by: Expression) -> Expression:
-        return _calculated("/", limit, by)
-
-    zero = _number(0)
-    return case(
-        (or_(a == zero, b == zero), true()),
-        (and_(a > zero, b > zero), a <= over(_MAX, b)),
-        (and_(a < zero, b < zero), a >= over(_MAX, b)),
-        (a > zero, b >= over(_MIN, a)),
-        (b > zero, a >= over(_MIN, b)),
-    )
-
-
-_MAX = literal_column(str(INT_MAX), BigInteger())
-_MIN = Grouping(literal_column(f"{-INT_MAX} - 1", BigInteger()))
-"""Written so because 2^63 with a sign before it is no 64-bit number to a parser."""
-_FITS: Mapping[str, Callable[[Expression, Expression], Any]] = {
-    "+": _sum_fits,
-    "-": _difference_fits,
-    "*": _product_fits,
-}

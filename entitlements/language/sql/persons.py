@@ -10,7 +10,9 @@ from entitlements.language import tree as t
 from entitlements.language.tree import Kind, Tree, Type
 from entitlements.language.values import Result, Subject, Value
 
-from .compiler import TYPES, Cell, Rows, Shared, compile_rules
+from .compiler import compile_rules
+from .expressions import TYPES
+from .rows import Cell, Rows, Shared
 
 KEY = String().with_variant(String(collation="C"), "postgresql")
 """A key whose order is that of its characters, wherever it is kept."""

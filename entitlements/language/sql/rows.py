@@ -1,0 +1,49 @@
+"""Where the persons stand whom a statement judges: any table or select with a row for each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import FromClause
+
+Expression = ColumnElement[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Where a fact stands in a person's row: its value, and the first and last day for which it is stated."""
+
+    value: Expression
+    since: Expression | None = None
+    until: Expression | None = None
+    """NULL, or no such column: no end is stated."""
+    always_known: bool = False
+    """The value is never NULL, so that nothing needs to guard against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Where a row says which household of one kind a person belongs to.
+
+    `alone` tells whether NULL means that the person is known to be in none.
+    """
+
+    household: Expression
+    alone: ColumnElement[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One row per person: a table or a select, with everybody who shares a household with whom is judged.
+
+    `current` says that each row tells what holds on the day that is asked, so that the days of its facts need
+    no look.
+    """
+
+    source: FromClause
+    key: Expression
+    """Where it is a text, its order must be that of its bytes (a collation of its own, in some databases)."""
+    facts: Mapping[str, Cell]
+    households: Mapping[str, Shared] = field(default_factory=dict)
+    current: bool = True
