@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import shutil
 import socket
 import sys
 import time
@@ -91,7 +93,9 @@ def _tell(what: str, seconds: float) -> None:
 
 def greeting(demo: Demo, city: City) -> str:
     """Where to look, how to sign in, and what to try next, in German and English."""
-    url, clients = demo.settings.public_url, demo.folder / "clients"
+    url, clients = demo.settings.public_url, os.path.relpath(demo.folder / "clients")
+    # As it was called: after `make demo` the command is in .venv/bin, which is seldom on the path.
+    citycard = "citycard" if shutil.which("citycard") else os.path.relpath(sys.argv[0])
     accounts = "\n".join(
         f"    {login.account.sub:<16} {login.account.name} – {login.account.about}" for login in logins(city)
     )
@@ -105,10 +109,10 @@ citycard läuft / is running: {url}
 {accounts}
 
   Weiter in einem zweiten Terminal / next, in a second terminal:
-    citycard walk                             die ganze Geschichte / the whole story  (--lang en)
-    citycard phone login --as familie         dann / then: enrol, top-up, card, show
-    citycard scanner --help                   ein Prüfgerät / a scanner
-    citycard token --client {clients / "jobcenter.json"}
+    {citycard} walk                          die ganze Geschichte / the whole story  (--lang en)
+    {citycard} phone login --as familie      dann / then: enrol, top-up, card, show
+    {citycard} scanner --help                ein Prüfgerät / a scanner
+    {citycard} token --client {clients}/jobcenter.json
     curl -X POST {url}/demo/clock -H 'Content-Type: application/json' -d '{{"forward": "P1D"}}'
 
   Ende / stop: Strg-C / Ctrl-C

@@ -28,6 +28,15 @@ MISSING = {
     "bundle": ("Es liegt noch kein Paket für das Prüfen ohne Netz vor: citycard scanner bundle", "There is nothing to check by offline yet: citycard scanner bundle"),
 }  # fmt: skip
 
+ANSWERS = {
+    "nothing-held": ("Zurzeit gibt es nichts, was eine Karte bringen könnte.", "At present there is nothing that a card could bring."),
+    "name-missing": ("Diesen Namen kann eine Karte nicht buchstabieren; die Karte ohne Namen gilt.", "No card can spell this name; the card without the name is good."),
+    "too-many-requests": ("Das war zu oft hintereinander; bitte später noch einmal.", "That was too often in a row; please try again later."),
+    "code-refused": ("Dieser Code gilt nicht, nicht mehr, oder er wurde schon benutzt.", "This code is not good, not any more, or it has been used."),
+    "not-found": ("Das gibt es nicht, oder es ist nicht Ihres.", "There is no such thing, or it is not yours."),
+}  # fmt: skip
+"""What the server's commonest refusals mean to whoever reads them; all others are told in its own words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:
@@ -92,7 +101,8 @@ def calling(*, folder: str = "") -> Callable[[Callable[..., Any]], Callable[...,
             try:
                 command(Outside(wire, Drawer(home / folder), voice), **rest)
             except Refused as refused:
-                voice.fail(f"Der Server lehnt ab: {refused}", f"The server refuses: {refused}")
+                own = f"Der Server lehnt ab: {refused}", f"The server refuses: {refused}"
+                voice.fail(*ANSWERS.get(refused.slug, own))
             except Unreachable as error:
                 voice.fail(
                     f"Der Server antwortet nicht ({error}). Läuft er? citycard demo",

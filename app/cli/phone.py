@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from app.cli.outside import Coded, Outside, calling, euros
+from app.cli.outside import ANSWERS, Coded, Outside, calling, euros
 from app.walk.phone import Phone
 
 OWNER = click.option("--for", "ward", metavar="WHO", help="A child of yours, by given name or id.")
@@ -44,7 +44,8 @@ def login(outside: Outside, account: str, password: str) -> None:
 @calling(folder="phone")
 def activate(outside: Outside, code: str) -> None:
     """Enter the one-time code that the desk or a letter gave you: your account becomes yours."""
-    _phone(outside).activate(code)
+    if _phone(outside).activate(code)["person_id"] is None:
+        outside.voice.fail(*ANSWERS["code-refused"])
     outside.voice.say("Ihr Konto ist jetzt mit Ihnen verknüpft.", "Your account is linked to you now.")
 
 
@@ -72,7 +73,7 @@ def show_card(outside: Outside, ward: str | None) -> None:
 
 def card_lines(outside: Outside, card: Any, entitlements: Any, allowances: Any) -> list[str]:
     """The card and what lies behind it, for its holder's eyes."""
-    voice, width = outside.voice, 40
+    voice, width = outside.voice, 46
     lines = ["┌" + "─" * width + "┐", f"│  {card['title']:<{width - 2}}│"]
     for tariff in card["tariffs"]:
         lines.append(f"│    · {tariff['name']:<{width - 6}}│")
@@ -117,12 +118,15 @@ def persons(outside: Outside) -> None:
 @calling(folder="phone")
 def inbox(outside: Outside) -> None:
     """Read what the city wrote to you."""
-    box = _phone(outside).inbox()
+    phone = _phone(outside)
+    box = phone.inbox()
     if not box["messages"]:
         outside.voice.say("Keine Nachrichten.", "No messages.")
+    wards = {ward["person_id"]: ward["given_name"] for ward in phone.persons()["wards"]}
     for message in box["messages"]:
         new = " " if message["read_at"] else "●"
-        click.echo(f"{new} {message['delivered_at'][:10]}  {message['title']}\n    {message['body']}")
+        whose = f"{wards[message['person_id']]} – " if message["person_id"] in wards else ""
+        click.echo(f"{new} {message['delivered_at'][:10]}  {whose}{message['title']}\n    {message['body']}")
 
 
 @phone.command("top-up")

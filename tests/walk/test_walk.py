@@ -116,7 +116,8 @@ def test_by_hand_with_phone_and_scanner(server: Served, tmp_path: Path) -> None:
     )
     assert "15,00 €" in citycard("phone", "card", "--for", child[1])
     citycard("phone", "card", "--for", "Niemand", code=3)
-    assert "Dortmund-Karte" in citycard("phone", "inbox")
+    assert f"{child[1]} – Bildungskarte" in citycard("phone", "inbox")
+    assert "gilt nicht" in server.run("phone", "activate", "K7QX-9M2R-TT4W", home=tmp_path).stderr
 
 
 def test_a_departments_token_and_delivery_by_hand(server: Served, tmp_path: Path) -> None:
