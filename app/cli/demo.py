@@ -1,8 +1,8 @@
 """`citycard demo`: a whole city on one machine, with one command."""
 
 import asyncio
+import contextlib
 import logging
-import os
 import shutil
 import socket
 import sys
@@ -78,7 +78,8 @@ def demo(
     if fill_only:
         sys.exit(0)
     click.echo(greeting(demo, city))
-    asyncio.run(serve_forever(demo.application(city), host, port))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve_forever(demo.application(city), host, port))
 
 
 def quieten() -> None:
@@ -91,11 +92,16 @@ def _tell(what: str, seconds: float) -> None:
     click.echo(f"  {seconds:6.1f} s  {what}")
 
 
+def _as_typed(path: Path) -> Path:
+    """A path as somebody would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def greeting(demo: Demo, city: City) -> str:
     """Where to look, how to sign in, and what to try next, in German and English."""
-    url, clients = demo.settings.public_url, os.path.relpath(demo.folder / "clients")
+    url, clients = demo.settings.public_url, _as_typed(demo.folder / "clients")
     # As it was called: after `make demo` the command is in .venv/bin, which is seldom on the path.
-    citycard = "citycard" if shutil.which("citycard") else os.path.relpath(sys.argv[0])
+    citycard = "citycard" if shutil.which("citycard") else _as_typed(Path(sys.argv[0]).resolve())
     accounts = "\n".join(
         f"    {login.account.sub:<16} {login.account.name} – {login.account.about}" for login in logins(city)
     )
