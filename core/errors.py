@@ -168,6 +168,11 @@ def _integrity(_request: Request[Any, Any, Any], _error: IntegrityError) -> Prob
     return problem(409, "conflict", Conflict.title)
 
 
+def _too_deep(_request: Request[Any, Any, Any], _error: RecursionError) -> ProblemResponse:
+    # JSON whose brackets go deeper than a parser can follow; nothing that we describe is nested like that.
+    return problem(400, "invalid-input", "The input is not of the described form")
+
+
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> ProblemResponse:
     # Where it happened and of which class, never its text: texts of errors carry values, values carry people.
     frames = traceback.extract_tb(error.__traceback__)[-8:]
@@ -185,6 +190,7 @@ HANDLERS: Mapping[int | type[Exception], Any] = {
     ValidationException: _validation,
     HTTPException: _http,
     IntegrityError: _integrity,
+    RecursionError: _too_deep,
     Exception: _unexpected,
 }
 """Exception handlers for `create_app`."""

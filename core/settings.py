@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_SECRET = "change-me-change-me-change-me-32"  # noqa: S105  (refused in production mode below)
+DEMO_SECRET = "the-demo-has-no-secrets-at-all"  # noqa: S105  (likewise)
 
 
 class Mode(StrEnum):
@@ -75,8 +76,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _no_default_secret_in_production(self) -> Self:
-        if self.mode is Mode.PRODUCTION and self.vault_secret.get_secret_value() == DEFAULT_SECRET:
-            raise ValueError("CITYCARD_VAULT_SECRET must be set in production mode")
+        if self.mode is Mode.PRODUCTION and self.vault_secret.get_secret_value() in {
+            DEFAULT_SECRET,
+            DEMO_SECRET,
+        }:
+            raise ValueError("CITYCARD_VAULT_SECRET must be a secret of your own in production mode")
         if len(self.vault_secret.get_secret_value()) < 16:
             raise ValueError("CITYCARD_VAULT_SECRET must have at least 16 characters")
         return self

@@ -16,6 +16,7 @@ _ROOMS = {
     "migration": "running",
     "schema": "running",
     "serve": "running",
+    "vault": "running",
     "audit": "auditing",
     "verify-sd-jwt": "verifying",
 }

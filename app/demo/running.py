@@ -20,11 +20,10 @@ from core.access.doorkeeper import DEMO_CLIENT_SECRET, DEMO_PROVIDER
 from core.clock import day_of
 from core.database import Database
 from core.jobs.service import Worker
-from core.settings import Mode, Settings
+from core.settings import DEMO_SECRET, Mode, Settings
 from core.vault import open_vault
 
 FOLDER = Path("var/demo")
-SECRET = "the-demo-has-no-secrets-at-all"  # noqa: S105  (and is refused in production mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Demo:
             database_url=database_url or f"sqlite+aiosqlite:///{folder / 'citycard.sqlite'}",
             public_url=url,
             vault_file=folder / "vault.json",
-            vault_secret=SECRET,
+            vault_secret=DEMO_SECRET,
             oidc_issuer=url + DEMO_PROVIDER,
             oidc_client_secret=DEMO_CLIENT_SECRET,
             _env_file=None,

@@ -9,12 +9,14 @@ from uuid import UUID
 
 from litestar import Request, Router, get
 from litestar.di import NamedDependency
+from litestar.exceptions import InternalServerException
 from litestar.response import Template
 from litestar.static_files import create_static_files_router
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.pages.reference import groups, known_problems
 from core.access.rules import anyone
+from core.errors import NotFound, ProblemResponse, problem
 from core.pages import LANGUAGES, language_of, texts
 from core.settings import Mode, Settings
 from verifiers.offers import service as offers
@@ -72,11 +74,20 @@ async def problem_types(request: Request[Any, Any, Any]) -> Template:
     return page(request, "app/problems.html", problems=known_problems())
 
 
+def _not_there(_request: Request[Any, Any, Any], _error: Exception) -> ProblemResponse:
+    return problem(NotFound.status, NotFound.slug, NotFound.title)
+
+
 def routers() -> Sequence[Router]:
     """The pages and the files they need."""
     return (
         Router("/", route_handlers=[start, reference, problem_types], guards=[anyone]),
         create_static_files_router(
-            "/static", [HERE.parents[1] / "core" / "static"], include_in_schema=False, guards=[anyone]
+            "/static",
+            [HERE.parents[1] / "core" / "static"],
+            include_in_schema=False,
+            guards=[anyone],
+            # What no file system can look for (a NUL, a name of five thousand signs) is not there.
+            exception_handlers=dict.fromkeys((ValueError, OSError, InternalServerException), _not_there),
         ),
     )

@@ -1,8 +1,10 @@
 """The auditor's doors: read the trail, and have it verified."""
 
+from typing import Annotated
+
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
+from litestar.params import QueryParameter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Role, allow
@@ -23,8 +25,10 @@ async def verify_trail(
 @get("/entries", operation_id="readTrail", responses=problems(400, 401, 403))
 async def read_trail(
     session: NamedDependency[AsyncSession],
-    after: FromQuery[int] = 0,
-    limit: FromQuery[int] = 100,
+    after: Annotated[
+        int, QueryParameter(ge=0, lt=2**53, description="The last position of the page before")
+    ] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> list[EntryView]:
     """Read sealed entries in their order, page by page: pass the last position as `after`."""
     rows = await service.entries(session, after=after, limit=limit)

@@ -18,8 +18,8 @@ LABEL: Final = "check-receipts/1"
 NUMBERS: Final = "check-receipt-numbers/1"
 
 _AAD: Final = b"citycard/receipt/1"
-_FORM: Final = struct.Struct(">HIHI16s16sI")
-LENGTH: Final = 103
+_FORM: Final = struct.Struct(">HIH?I16s16sI")
+LENGTH: Final = 104
 """Characters of every receipt: how long it is says nothing of what is in it."""
 
 
@@ -29,6 +29,8 @@ class Receipt:
 
     card: CardId
     tariff_bits: int
+    named: bool
+    """Whether the card showed a name that the till could compare with an ID."""
     venue: int
     scanner: UUID
     """The principal of the scanner: nobody else can use the receipt."""
@@ -53,6 +55,7 @@ class Receipts:
             receipt.card.status_list,
             receipt.card.index,
             receipt.tariff_bits,
+            receipt.named,
             receipt.venue,
             receipt.scanner.bytes,
             receipt.number,
@@ -67,7 +70,13 @@ class Receipts:
             plain = open_sealed(self._key, octets, _AAD)
         except (SealBroken, NotBase64, ValueError):
             return None
-        number, index, bits, venue, scanner, one, expires = _FORM.unpack(plain)
+        number, index, bits, named, venue, scanner, one, expires = _FORM.unpack(plain)
         return Receipt(
-            CardId(number, index), bits, venue, UUID(bytes=scanner), one, datetime.fromtimestamp(expires, UTC)
+            CardId(number, index),
+            bits,
+            named,
+            venue,
+            UUID(bytes=scanner),
+            one,
+            datetime.fromtimestamp(expires, UTC),
         )

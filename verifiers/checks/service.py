@@ -218,6 +218,7 @@ class Desk:
             Receipt(
                 card,
                 judgement.tariff_bits,
+                judgement.name is not None,
                 post.place.venue,
                 scan.scanner,
                 self._receipts.number(*showing),

@@ -27,7 +27,9 @@ class RedemptionReason(StrEnum):
     NOT_OFFERED = "not_offered"
     RECEIPT_EXPIRED = "receipt_expired"
     RECEIPT_NOT_VALID = "receipt_not_valid"
+    NAME_NEEDED = "name_needed"
     CARD_UNKNOWN = "card_unknown"
+    CARD_NOT_VALID = "card_not_valid"
     UNDO_EXPIRED = "undo_expired"
     UNDO_NOT_VALID = "undo_not_valid"
 

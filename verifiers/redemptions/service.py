@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -20,6 +20,8 @@ from core.vault import SealBroken, Vault, open_sealed, seal
 from entitlements.people.models import Person
 from entitlements.rulebook.service import tariff_bits
 from issuers.credentials.models import Credential
+from issuers.status.models import Place
+from issuers.status.rules import Status
 from verifiers.checks.models import Counted
 from verifiers.checks.receipts import Receipt, Receipts
 from verifiers.checks.service import count, hour_of
@@ -135,9 +137,14 @@ async def _take(
     carried = [name for name in offer.tariffs if receipt.tariff_bits & masks.get(name, 0)]
     if not carried:
         return RedemptionReason.NOT_OFFERED
-    person = await _person_of(session, receipt)
-    if person is None:
+    if offer.needs_name and not receipt.named:
+        return RedemptionReason.NAME_NEEDED
+    found = await _holder_of(session, receipt)
+    if found is None:
         return RedemptionReason.CARD_UNKNOWN
+    person, status = found
+    if status != Status.VALID:
+        return RedemptionReason.CARD_NOT_VALID
     # Daily counters also see to it that one showing is one use, whichever key a retry comes under.
     today = await counter_for(session, vault, Period.DAY, now, settings.zone)
     receipt_key = today.of(b"receipt", receipt.number, offer.id.bytes)
@@ -168,16 +175,23 @@ async def _take(
     return Redeemed(RedemptionOutcome.REDEEMED, id=redemption.id, undo=sealed)
 
 
-async def _person_of(session: AsyncSession, receipt: Receipt) -> UUID | None:
+async def _holder_of(session: AsyncSession, receipt: Receipt) -> tuple[UUID, int] | None:
     # Two cards of one person, phone and paper, share their uses; so do two persons who turned out to be one.
     found = await session.execute(
-        select(func.coalesce(col(Person.merged_into), col(Credential.person_id)))
+        select(func.coalesce(col(Person.merged_into), col(Credential.person_id)), col(Place.status))
         .select_from(Credential)
         .outerjoin(Person, col(Person.id) == col(Credential.person_id))
+        .join(
+            Place,
+            and_(
+                col(Place.list_number) == col(Credential.status_list),
+                col(Place.position) == col(Credential.status_index),
+            ),
+        )
         .where(
             col(Credential.status_list) == receipt.card.status_list,
             col(Credential.status_index) == receipt.card.index,
         )
     )
-    person: UUID | None = found.scalar_one_or_none()
-    return person
+    row = found.one_or_none()
+    return None if row is None else (row[0], row[1])

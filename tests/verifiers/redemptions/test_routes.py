@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app import create_app
 from entitlements.people.models import Person
+from issuers.status.rules import Status
 from tests.verifiers.makers import REDUCED, City, Phone, Till
 from verifiers.checks.models import VisitCount
 from verifiers.offers.words import complete
@@ -248,3 +249,23 @@ async def test_nobody_but_a_scanner_redeems(city: City) -> None:
     assert (
         await city.client.post("/v1/redemptions", json=body, headers=headers | city.operator)
     ).status_code == 403
+
+
+async def test_an_offer_that_asks_for_the_name_is_not_taken_without_one(city: City) -> None:
+    venue = await city.venue()
+    free, named = await city.offer(venue), await city.offer(venue, needs_name=True)
+    till, nameless, shown = await city.till(venue), await city.phone(), await city.phone(name="MUSTER<<ERIKA")
+    receipt = (await till.check(nameless.code(city.now))).json()["receipt"]
+    assert (await till.redeem(receipt, named)).json()["reason"] == "name_needed"
+    assert (await till.redeem(receipt, free)).json()["outcome"] == "redeemed"
+    receipt = (await till.check(shown.code(city.now))).json()["receipt"]
+    assert (await till.redeem(receipt, named)).json()["outcome"] == "redeemed"
+
+
+@pytest.mark.parametrize("status", [Status.INVALID, Status.SUSPENDED])
+async def test_a_card_that_was_taken_back_after_the_check_takes_nothing(city: City, status: Status) -> None:
+    venue = await city.venue()
+    offer, till, phone = await city.offer(venue), await city.till(venue), await city.phone()
+    receipt = (await till.check(phone.code(city.now))).json()["receipt"]
+    await city.revoke(phone, status)
+    assert (await till.redeem(receipt, offer)).json()["reason"] == "card_not_valid"
