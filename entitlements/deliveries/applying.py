@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, insert, literal, or_, select, update
+from sqlalchemy import and_, exists, func, insert, literal, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
@@ -25,7 +25,7 @@ from entitlements.facts.history import Listing, Stating, deny, learn, learn_memb
 from entitlements.facts.models import Fact
 from entitlements.facts.service import members, refresh
 from entitlements.language import Kind, Value
-from entitlements.people.bulk import chunks, insert_for, table_of
+from entitlements.people.bulk import chunks, insert_new, table_of
 from entitlements.people.models import Household, Membership, Person
 from entitlements.people.rules import PersonIdentity
 from entitlements.people.service import keep_identifications, keep_identities, make_persons
@@ -118,7 +118,7 @@ class _Work:
     async def rows(self) -> None:
         """Applies the next households, and goes on to what the delivery leaves out when there are none."""
         one = self.delivery
-        behind = col(DeliveryRow.anchor) > one.reached if one.reached is not None else literal(True)
+        behind = col(DeliveryRow.anchor) > one.reached if one.reached is not None else true()
         found = await self.session.execute(
             select(col(DeliveryRow.anchor))
             .where(waiting(one.id), behind)
@@ -127,7 +127,7 @@ class _Work:
             .limit(1)
         )
         last = found.scalar_one_or_none()
-        upto = col(DeliveryRow.anchor) <= last if last is not None else literal(True)
+        upto = col(DeliveryRow.anchor) <= last if last is not None else true()
         part = Part(self.session, self.vault, self.register, self.now)
         concerned = await part.apply(
             and_(waiting(one.id), behind, upto), await self._lists(), full=one.id if self.full else None
@@ -194,7 +194,7 @@ class _Work:
             select(col(Person.id))
             .where(
                 col(Person.merged_into).is_(None),
-                col(Person.id) > one.reached if one.reached is not None else literal(True),
+                col(Person.id) > one.reached if one.reached is not None else true(),
             )
             .order_by(col(Person.id))
             .limit(LEFT_OUT)
@@ -290,11 +290,20 @@ async def take_up(
         .execution_options(synchronize_session=False)
     )
     deliveries = ready.scalars().all()
-    if deliveries:
-        part = Part(session, vault, register, now)
-        rows = and_(col(DeliveryRow.delivery_id).in_(set(deliveries)), col(DeliveryRow.result).is_(None))
-        concerned = await part.apply(rows, await lists_of(session, register.id))
-        await reassess(session, concerned, now=now, settings=settings, cause=f"link:{register.id}")
+    if not deliveries:
+        return 0
+    in_order = await session.execute(
+        select(col(Delivery.id))
+        .where(col(Delivery.id).in_(set(deliveries)))
+        .order_by(col(Delivery.as_of), col(Delivery.id))
+    )
+    part = Part(session, vault, register, now)
+    concerned: set[UUID] = set()
+    # One delivery after the other: the same row may have waited in two of them, and the second says nothing new.
+    for delivery_id in in_order.scalars().all():
+        rows = and_(col(DeliveryRow.delivery_id) == delivery_id, col(DeliveryRow.result).is_(None))
+        concerned |= await part.apply(rows, await lists_of(session, register.id))
+    await reassess(session, concerned, now=now, settings=settings, cause=f"link:{register.id}")
     return len(deliveries)
 
 
@@ -360,15 +369,13 @@ class Part:
             )
             .scalar_subquery()
         )
-        await self.session.execute(
-            update(DeliveryRow)
-            .where(rows)
-            .values(
-                person_id=func.coalesce(linked, col(DeliveryRow.person_id)),
-                household_id=func.coalesce(known, col(DeliveryRow.household_id)),
+        for name, meant in (("person_id", linked), ("household_id", known)):
+            await self.session.execute(
+                update(DeliveryRow)
+                .where(rows, meant.is_not(None), meant.is_distinct_from(table_of(DeliveryRow).c[name]))
+                .values({name: meant})
+                .execution_options(synchronize_session=False)
             )
-            .execution_options(synchronize_session=False)
-        )
 
     async def _results(self, results: dict[str, list[tuple[UUID, int, int]]]) -> None:
         for result, keys in results.items():
@@ -460,10 +467,7 @@ class Part:
             }
             for row in heads
         }
-        for some in chunks(list(fresh.values())):
-            await self.session.execute(
-                insert_for(self.session, Household).values(list(some)).on_conflict_do_nothing()
-            )
+        await insert_new(self.session, Household, list(fresh.values()))
         listings = [
             Listing(
                 head.household_id,
@@ -523,43 +527,44 @@ class Part:
     async def _known(self, facts: ColumnElement[bool]) -> None:
         """What stands already, word for word: noted as said again, and done."""
         row = table_of(DeliveryRow)
-        same = and_(
-            or_(
-                col(Fact.person_id) == row.c.person_id,
-                and_(row.c.person_id.is_(None), col(Fact.household_id) == row.c.household_id),
-            ),
-            col(Fact.kind) == row.c.kind,
-            col(Fact.register_id) == self.register.id,
-            col(Fact.known_until).is_(None),
-            col(Fact.valid_from) == row.c.valid_from,
-            col(Fact.valid_next) == row.c.valid_next,
-            col(Fact.stated_from) == row.c.valid_from,
-            col(Fact.stated_next) == row.c.valid_next,
-            *(col(getattr(Fact, name)).is_not_distinct_from(row.c[name]) for name in _VALUES),
-        )
-        pairs = await self.session.execute(
-            select(
-                row.c.delivery_id,
-                row.c.position,
-                row.c.part,
-                row.c.stated_at,
-                col(Fact.id),
-                col(Fact.confirmed_at),
-            )
-            .join(Fact, same)
-            .where(facts)
-        )
         again: dict[datetime, list[UUID]] = {}
         results: list[tuple[UUID, int, int]] = []
-        for delivery_id, position, part, stated_at, fact_id, confirmed_at in pairs:
-            results.append((delivery_id, position, part))
-            if confirmed_at < stated_at:
-                again.setdefault(stated_at, []).append(fact_id)
+        for about, whose in (
+            (row.c.person_id.is_not(None), col(Fact.person_id) == row.c.person_id),
+            (row.c.person_id.is_(None), col(Fact.household_id) == row.c.household_id),
+        ):
+            # A look-up for each row, not a join: a planner that expects few facts would begin with the facts.
+            stands = (
+                select(col(Fact.id))
+                .where(
+                    whose,
+                    col(Fact.kind) == row.c.kind,
+                    col(Fact.register_id) == self.register.id,
+                    col(Fact.known_until).is_(None),
+                    col(Fact.valid_from) == row.c.valid_from,
+                    col(Fact.valid_next) == row.c.valid_next,
+                    col(Fact.stated_from) == row.c.valid_from,
+                    col(Fact.stated_next) == row.c.valid_next,
+                    *(col(getattr(Fact, name)).is_not_distinct_from(row.c[name]) for name in _VALUES),
+                )
+                .limit(1)
+                .correlate(row)
+                .scalar_subquery()
+            )
+            found = await self.session.execute(
+                select(row.c.delivery_id, row.c.position, row.c.part, row.c.stated_at, stands).where(
+                    facts, about
+                )
+            )
+            for delivery_id, position, part, stated_at, fact_id in found:
+                if fact_id is not None:
+                    results.append((delivery_id, position, part))
+                    again.setdefault(stated_at, []).append(fact_id)
         for moment, ids in again.items():
             for some in chunks(ids):
                 await self.session.execute(
                     update(Fact)
-                    .where(col(Fact.id).in_(some))
+                    .where(col(Fact.id).in_(some), col(Fact.confirmed_at) < moment)
                     .values(confirmed_at=moment)
                     .execution_options(synchronize_session=False)
                 )
@@ -583,7 +588,7 @@ class Part:
             col(other.result).is_(None),
             col(other.position) != row.c.position,
         )
-        no_list_since = row.c.stated_at >= newest if newest is not None else literal(True)
+        no_list_since = row.c.stated_at >= newest if newest is not None else true()
         written = await self.session.execute(
             insert(Fact)
             .from_select(

@@ -1,12 +1,12 @@
 """Checks a delivery's rows by set statements: whom they mean, what they repeat, and how much they would end."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, or_, select, tuple_, union_all, update
+from sqlalchemy import and_, exists, func, or_, select, text, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
@@ -15,7 +15,7 @@ from sqlmodel import col
 from core.vault import Vault, open_sealed
 from entitlements.deliveries.models import Delivery, DeliveryRow, Mode
 from entitlements.deliveries.receiving import ROWS
-from entitlements.deliveries.rules import ABOUT_ANYBODY, ABOUT_SOMEBODY, Result
+from entitlements.deliveries.rules import ABOUT_ANYBODY, ABOUT_SOMEBODY, SMALL, Result
 from entitlements.facts.models import Fact
 from entitlements.people.models import Household, Identification, Membership, Person
 from entitlements.registers.models import Link
@@ -35,6 +35,9 @@ async def check(
 
     Gives how many standing statements the delivery would end, and how many of the register stand.
     """
+    if delivery.rows > SMALL and session.get_bind().dialect.name == "postgresql":
+        # The rows have just come in: a planner that thinks there are none would go through them again and again.
+        await session.execute(text("ANALYZE delivery_rows"))
     await resolve_persons(session, delivery.id, delivery.register_id, remit)
     await _resolve_households(session, delivery.id, delivery.register_id)
     await _refuse_unlinked(session, delivery.id)
@@ -60,17 +63,9 @@ async def resolve_persons(session: AsyncSession, delivery_id: UUID, register_id:
     numbered = col(DeliveryRow.number_hash).is_not(None)
     # Rows that were refused are resolved as well: whoever they mention is not left out.
     await _set(session, col(DeliveryRow.delivery_id) == delivery_id, numbered, person_id=linked)
-    first = aliased(DeliveryRow)
     # A number that is explained twice: the first explanation counts.
-    again = exists().where(
-        col(first.delivery_id) == delivery_id,
-        col(first.form) == "person",
-        col(first.part) == 0,
-        col(first.number_hash) == col(DeliveryRow.number_hash),
-        col(first.position) < col(DeliveryRow.position),
-    )
+    await _refuse_later(session, delivery_id, "person", (col(DeliveryRow.number_hash),))
     persons = and_(waiting(delivery_id), col(DeliveryRow.form) == "person")
-    await _set(session, persons, again, result=Result.DUPLICATE.value)
     identified = (
         select(col(Identification.person_id))
         .where(col(Identification.number_hash) == col(DeliveryRow.identification_hash))
@@ -96,11 +91,12 @@ async def resolve_persons(session: AsyncSession, delivery_id: UUID, register_id:
                 col(twin.result).is_(None),
                 col(twin.identification_hash) == col(DeliveryRow.identification_hash),
             )
-            .order_by(col(twin.position))
+            .order_by(col(twin.item_id))
             .limit(1)
             .scalar_subquery()
         )
         await _set(session, persons, unknown, person_id=func.coalesce(same, col(DeliveryRow.item_id)))
+    first = aliased(DeliveryRow)
     explained = (
         select(col(first.person_id))
         .where(
@@ -110,7 +106,7 @@ async def resolve_persons(session: AsyncSession, delivery_id: UUID, register_id:
             col(first.number_hash) == col(DeliveryRow.number_hash),
             col(first.result).is_(None),
         )
-        .order_by(col(first.position))
+        .order_by(col(first.item_id))
         .limit(1)
         .scalar_subquery()
     )
@@ -146,7 +142,7 @@ async def _resolve_households(session: AsyncSession, delivery_id: UUID, register
             col(first.household_hash) == col(DeliveryRow.household_hash),
             col(first.household_kind) == col(DeliveryRow.household_kind),
         )
-        .order_by(col(first.position))
+        .order_by(col(first.item_id))
         .limit(1)
         .scalar_subquery()
     )
@@ -159,12 +155,13 @@ async def _refuse_unlinked(session: AsyncSession, delivery_id: UUID) -> None:
     nobody = and_(col(DeliveryRow.number_hash).is_not(None), col(DeliveryRow.person_id).is_(None))
     other = aliased(DeliveryRow)
     # A household is taken whole or not at all: a member who is missing would seem to have moved out.
-    of_unlinked = exists().where(
-        col(other.delivery_id) == delivery_id,
-        col(other.position) == col(DeliveryRow.position),
-        col(other.form) == "member",
-        col(other.number_hash).is_not(None),
-        col(other.person_id).is_(None),
+    of_unlinked = col(DeliveryRow.position).in_(
+        select(col(other.position)).where(
+            col(other.delivery_id) == delivery_id,
+            col(other.form) == "member",
+            col(other.number_hash).is_not(None),
+            col(other.person_id).is_(None),
+        )
     )
     in_household = col(DeliveryRow.form).in_(["household", "member"])
     await _set(
@@ -176,31 +173,32 @@ async def _refuse_unlinked(session: AsyncSession, delivery_id: UUID) -> None:
 
 
 async def _refuse_repeated(session: AsyncSession, delivery_id: UUID) -> None:
-    for form, about in (
-        ("fact", (col(DeliveryRow.person_id), col(DeliveryRow.household_id), col(DeliveryRow.kind))),
-        ("household", (col(DeliveryRow.household_id),)),
-    ):
-        numbered = (
-            select(
-                col(DeliveryRow.position),
-                func.row_number()
-                .over(
-                    partition_by=(*about, col(DeliveryRow.valid_from)), order_by=(col(DeliveryRow.position),)
-                )
-                .label("place"),
-            )
-            .where(waiting(delivery_id), col(DeliveryRow.form) == form)
-            .subquery()
+    row = DeliveryRow
+    of_fact = (col(row.person_id), col(row.household_id), col(row.kind), col(row.valid_from))
+    await _refuse_later(session, delivery_id, "fact", of_fact)
+    await _refuse_later(session, delivery_id, "household", (col(row.household_id), col(row.valid_from)))
+
+
+async def _refuse_later(session: AsyncSession, delivery_id: UUID, form: str, about: Sequence[Any]) -> None:
+    """Of the rows that say something about the same, the first is taken."""
+    numbered = (
+        select(
+            col(DeliveryRow.position),
+            func.row_number().over(partition_by=about, order_by=(col(DeliveryRow.position),)).label("place"),
         )
-        repeated = select(numbered.c.position).where(numbered.c.place > 1)
-        forms = ["household", "member"] if form == "household" else ["fact"]
-        await _set(
-            session,
-            waiting(delivery_id),
-            col(DeliveryRow.form).in_(forms),
-            col(DeliveryRow.position).in_(repeated),
-            result=Result.DUPLICATE.value,
-        )
+        .where(waiting(delivery_id), col(DeliveryRow.form) == form)
+        .subquery()
+    )
+    later = select(numbered.c.position).where(numbered.c.place > 1)
+    # A household is refused with its members, and a person with the birth date.
+    whole = col(DeliveryRow.form) == "fact" if form == "fact" else true()
+    await _set(
+        session,
+        waiting(delivery_id),
+        whole,
+        col(DeliveryRow.position).in_(later),
+        result=Result.DUPLICATE.value,
+    )
 
 
 async def _gather(session: AsyncSession, delivery_id: UUID) -> None:
@@ -335,13 +333,17 @@ async def _ends(session: AsyncSession, delivery: Delivery, day: date) -> int:
     """How many standing statements would not stand any more, as far as one can see before applying."""
     row = aliased(DeliveryRow)
     of_delivery = (col(row.delivery_id) == delivery.id, col(row.result).is_(None), col(row.form) == "fact")
-    shorter = union_all(
-        *(
-            select(col(Fact.id))
-            .join(
-                row, and_(subject == col(getattr(row, name)), col(Fact.kind) == col(row.kind), *of_delivery)
-            )
+    ends = 0
+    for about, whose in (
+        (col(row.person_id).is_not(None), col(Fact.person_id) == col(row.person_id)),
+        (col(row.person_id).is_(None), col(Fact.household_id) == col(row.household_id)),
+    ):
+        hit = (
+            select(func.count())
+            .select_from(Fact)
             .where(
+                whose,
+                col(Fact.kind) == col(row.kind),
                 _standing_facts(delivery.register_id, day),
                 col(Fact.confirmed_at) < col(row.stated_at),
                 or_(
@@ -366,14 +368,11 @@ async def _ends(session: AsyncSession, delivery: Delivery, day: date) -> int:
                     ),
                 ),
             )
-            for name, subject in (
-                ("person_id", col(Fact.person_id)),
-                ("household_id", col(Fact.household_id)),
-            )
+            .correlate(row)
+            .scalar_subquery()
         )
-    ).subquery()
-    found = await session.execute(select(func.count(shorter.c.id.distinct())))
-    ends = int(found.scalar_one())
+        found = await session.execute(select(func.coalesce(func.sum(hit), 0)).where(*of_delivery, about))
+        ends += int(found.scalar_one())
     if delivery.mode is not Mode.FULL:
         return ends
     left_out = (

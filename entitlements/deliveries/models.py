@@ -96,6 +96,7 @@ class DeliveryRow(SQLModel, table=True):
         Index("ix_delivery_rows_anchor", "delivery_id", "anchor"),
         Index("ix_delivery_rows_number_hash", "delivery_id", "number_hash"),
         Index("ix_delivery_rows_household_hash", "delivery_id", "household_hash"),
+        Index("ix_delivery_rows_identification_hash", "delivery_id", "identification_hash"),
         Index("ix_delivery_rows_person_id", "person_id", "delivery_id"),
         personal("person_id"),
     )

@@ -16,7 +16,7 @@ from core.database import new_id
 from entitlements.facts.models import Fact
 from entitlements.facts.rules import Denial, Piece, Statement, last_day, settle
 from entitlements.language import Value
-from entitlements.people.bulk import chunks, insert_for, insert_rows, table_of
+from entitlements.people.bulk import chunks, insert_new, insert_rows, table_of
 from entitlements.people.models import Membership, Roster
 
 
@@ -489,6 +489,7 @@ async def learn_members(
     new: dict[tuple[UUID, str], list[tuple[Statement, UUID | None]]] = defaultdict(list)
     outcomes: list[Outcome] = []
     fresh: list[dict[str, Any]] = []
+    repeated_at: dict[datetime, list[UUID]] = defaultdict(list)
     for one in listings:
         known = rosters.get(one.household_id, [])
         said = members[one.household_id]
@@ -504,12 +505,7 @@ async def learn_members(
             continue
         confirming = next((roster for roster in repeated if roster.stated_at == newest), None)
         if confirming is not None:
-            await session.execute(
-                update(Roster)
-                .where(col(Roster.id) == confirming.id)
-                .values(stated_at=one.stated_at)
-                .execution_options(synchronize_session=False)
-            )
+            repeated_at[one.stated_at].append(confirming.id)
             confirming.stated_at = one.stated_at
             outcomes.append(Outcome.UNCHANGED)
         else:
@@ -538,8 +534,15 @@ async def learn_members(
         for person_id in one.members:
             statement = Statement(one.household_id, one.first, one.following, one.stated_at)
             new[person_id, one.kind].append((statement, one.delivery_id))
-    for some_rosters in chunks(fresh):
-        await session.execute(insert_for(session, Roster).values(list(some_rosters)).on_conflict_do_nothing())
+    for moment, ids in repeated_at.items():
+        for some_ids in chunks(ids):
+            await session.execute(
+                update(Roster)
+                .where(col(Roster.id).in_(some_ids))
+                .values(stated_at=moment)
+                .execution_options(synchronize_session=False)
+            )
+    await insert_new(session, Roster, fresh)
     touched = belonged | {person_id for person_id, _ in new}
     moved = await _settle_members(session, register_id, touched, new=new, lists=lists, now=now)
     return outcomes, moved

@@ -68,7 +68,15 @@ class Fact(SQLModel, table=True):
         ),
         Index("ix_facts_person_id_kind", "person_id", "kind"),
         Index("ix_facts_household_id_kind", "household_id", "kind"),
-        Index("ix_facts_register_id", "register_id", sqlite_where=_CURRENT, postgresql_where=_CURRENT),
+        # With the person behind it: alone, a register is never selective, and a planner without statistics
+        # takes it all the same.
+        Index(
+            "ix_facts_register_id_person_id",
+            "register_id",
+            "person_id",
+            sqlite_where=_CURRENT,
+            postgresql_where=_CURRENT,
+        ),
         personal("person_id", also="household_id"),
     )
 

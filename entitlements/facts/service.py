@@ -198,11 +198,10 @@ def _derive(dialect: str) -> Insert:
         .join(today, and_(t.person == p.person, t.kind == p.kind))
         .where(p.first > on, *(p[name].is_not_distinct_from(t[name]) for name in values))
     )
+    future = select(p.person, p.kind).where(p.first > on).distinct().cte("future")
     chained = (
         select(t.person, t.kind, t.first, t.last, t.following)
-        .where(
-            select(1).where(p.person == t.person, p.kind == t.kind, p.first > on).correlate(today).exists()
-        )
+        .join(future, and_(future.c.person == t.person, future.c.kind == t.kind))
         .union_all(coming)
         .cte("chained")
     )

@@ -1,6 +1,6 @@
 """Puts many rows into a table in one go: COPY on PostgreSQL, one prepared statement on SQLite."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Table, select
@@ -27,12 +27,18 @@ def insert_for(session: AsyncSession, model: type[SQLModel]) -> Any:
     make: Callable[[Any], Insert] = (
         sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgres_insert
     )
-    return make(model)
+    return make(table_of(model))
 
 
 def chunks(items: Sequence[T], size: int = CHUNK) -> Iterable[Sequence[T]]:
     """The items in pieces of at most this size."""
     return (items[at : at + size] for at in range(0, len(items), size))
+
+
+async def insert_new(session: AsyncSession, model: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts the rows that break no constraint, and passes over those that are there already."""
+    if rows:
+        await session.execute(insert_for(session, model).on_conflict_do_nothing(), list(rows))
 
 
 async def insert_rows(

@@ -18,7 +18,7 @@ from core.audit.service import note
 from core.errors import Conflict, NotFound, Unprocessable
 from core.jobs.service import enqueue
 from core.vault import Label, Vault, new_key, open_sealed, seal, unwrap_key, wrap_key
-from entitlements.people.bulk import chunks, insert_for, insert_rows, table_of
+from entitlements.people.bulk import chunks, insert_for, insert_new, insert_rows, table_of
 from entitlements.people.models import (
     ActivationCode,
     Guardianship,
@@ -86,9 +86,7 @@ async def make_person(session: AsyncSession, now: datetime) -> Person:
 
 async def make_persons(session: AsyncSession, person_ids: Collection[UUID], now: datetime) -> None:
     """Persons under these ids, where there are none yet."""
-    for some in chunks(list(person_ids)):
-        rows = [{"id": person_id, "created_at": now} for person_id in some]
-        await session.execute(insert_for(session, Person).values(rows).on_conflict_do_nothing())
+    await insert_new(session, Person, [{"id": person_id, "created_at": now} for person_id in person_ids])
 
 
 async def roots(session: AsyncSession, person_ids: Iterable[UUID]) -> dict[UUID, UUID]:
@@ -195,21 +193,12 @@ async def keys_of(
             select(col(Person.id)).where(col(Person.id).in_(missing), col(Person.forgotten_at).is_(None))
         )
         made = {person_id: new_key() for person_id in alive.scalars()}
-        if made:
-            table = [
-                {"person_id": person_id, "wrapped": wrap_key(wrapping, key)}
-                for person_id, key in made.items()
-            ]
-            kept = await session.execute(
-                insert_for(session, IdentityKey)
-                .values(table)
-                .on_conflict_do_nothing()
-                .returning(col(IdentityKey.person_id))
-            )
-            mine = set(kept.scalars())
-            found.update((person_id, made[person_id]) for person_id in mine)
-            if len(mine) < len(made):  # somebody else was first: theirs is the key
-                found.update(await keys_of(session, vault, made.keys() - mine))
+        wrapped = [
+            {"person_id": person_id, "wrapped": wrap_key(wrapping, key)} for person_id, key in made.items()
+        ]
+        await insert_new(session, IdentityKey, wrapped)
+        # Somebody else may have been first: what stands is the key.
+        found.update(await keys_of(session, vault, made.keys()))
     return found
 
 
@@ -354,9 +343,10 @@ def identification_hash(vault: Vault, number: str) -> bytes:
 
 async def keep_identifications(session: AsyncSession, numbers: Mapping[bytes, UUID]) -> None:
     """Remembers whose identification numbers these are; a number that is somebody's already stays theirs."""
-    for some in chunks(list(numbers.items())):
-        rows = [{"number_hash": number_hash, "person_id": person_id} for number_hash, person_id in some]
-        await session.execute(insert_for(session, Identification).values(rows).on_conflict_do_nothing())
+    rows = [
+        {"number_hash": number_hash, "person_id": person_id} for number_hash, person_id in numbers.items()
+    ]
+    await insert_new(session, Identification, rows)
 
 
 # ---- logins ----

@@ -18,7 +18,7 @@ from core.audit.service import note
 from core.database import new_id
 from core.errors import Conflict, NotAllowed, NotFound, Unprocessable
 from core.vault import Vault, open_sealed, seal
-from entitlements.people.bulk import chunks, insert_for, insert_rows, table_of
+from entitlements.people.bulk import chunks, insert_new, insert_rows, table_of
 from entitlements.people.rules import PersonIdentity
 from entitlements.people.service import identity_of, keys_of, roots, search_by_name
 from entitlements.registers.models import Completion, Link, LinkMade, Register, Review, ReviewState
@@ -214,23 +214,22 @@ async def link(
     """From now on these numbers of a register mean these persons; a number that means somebody stays with them."""
     plain = {person_id for person_id, number, _ in numbers.values() if number is not None}
     keys = await keys_of(session, vault, plain, make=True)
-    for some in chunks(list(numbers.items()), 500):
-        rows = []
-        for hashed, (person_id, number, made_by) in some:
-            row_id, key = new_id(), keys.get(person_id)
-            sealed = seal(key, number.encode(), row_id.bytes) if key and number is not None else None
-            rows.append(
-                {
-                    "id": row_id,
-                    "register_id": register_id,
-                    "number_hash": hashed,
-                    "sealed_number": sealed,
-                    "person_id": person_id,
-                    "made_by": made_by,
-                    "made_at": now,
-                }
-            )
-        await session.execute(insert_for(session, Link).values(rows).on_conflict_do_nothing())
+    rows = []
+    for hashed, (person_id, number, made_by) in numbers.items():
+        row_id, key = new_id(), keys.get(person_id)
+        sealed = seal(key, number.encode(), row_id.bytes) if key and number is not None else None
+        rows.append(
+            {
+                "id": row_id,
+                "register_id": register_id,
+                "number_hash": hashed,
+                "sealed_number": sealed,
+                "person_id": person_id,
+                "made_by": made_by,
+                "made_at": now,
+            }
+        )
+    await insert_new(session, Link, rows)
 
 
 async def numbers_of(session: AsyncSession, vault: Vault, person_id: UUID) -> list[tuple[UUID, str]]:
