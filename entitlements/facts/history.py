@@ -403,6 +403,7 @@ async def deny(
 
     Gives the persons and households of whom a fact changed, and the persons whose household changed.
     """
+    newest = max(as_of for as_of, _ in lists)
     keys: set[tuple[bool, UUID, str]] = set()
     for about_household, subjects in ((False, person_ids), (True, household_ids)):
         column = col(Fact.household_id) if about_household else col(Fact.person_id)
@@ -410,7 +411,11 @@ async def deny(
             rows = await session.execute(
                 select(column, col(Fact.kind))
                 .where(
-                    column.in_(some), col(Fact.register_id) == register_id, col(Fact.known_until).is_(None)
+                    column.in_(some),
+                    col(Fact.register_id) == register_id,
+                    col(Fact.known_until).is_(None),
+                    # What was said since the newest list, none of them denies.
+                    col(Fact.confirmed_at) < newest,
                 )
                 .distinct()
             )
@@ -431,7 +436,18 @@ async def deny(
         rows_new += [about.row(piece, None) for piece in changes.opened]
     await _close(session, Fact, closed, now)
     await insert_rows(session, table_of(Fact), _FACT_COLUMNS, rows_new)
-    moved = await _settle_members(session, register_id, set(person_ids), new={}, lists=lists, now=now)
+    belonging: set[UUID] = set()
+    for some in chunks(sorted(person_ids)):
+        places = await session.execute(
+            select(col(Membership.person_id)).where(
+                col(Membership.person_id).in_(some),
+                col(Membership.register_id) == register_id,
+                col(Membership.known_until).is_(None),
+                col(Membership.confirmed_at) < newest,
+            )
+        )
+        belonging.update(places.scalars())
+    moved = await _settle_members(session, register_id, belonging, new={}, lists=lists, now=now)
     return persons, households, moved
 
 

@@ -1,0 +1,50 @@
+"""Rows that wait for somebody to say whom they mean are applied once, however often they were delivered."""
+
+from typing import Any
+
+import pytest
+
+from core.access.rules import Role
+from core.clock import FixedClock
+from core.database import Database
+from core.vault import Vault
+from tests.entitlements.deliveries.making import Office, fact, household, person
+from tests.makers import sign_in
+
+
+@pytest.mark.parametrize("also_with_household", [False, True])
+async def test_what_was_delivered_twice_while_it_waited_is_applied_once(
+    melde: Office,
+    jobcenter: Office,
+    database: Database,
+    vault: Vault,
+    clock: FixedClock,
+    *,
+    also_with_household: bool,
+) -> None:
+    await melde.deliver("people", [person("P-1"), person("P-2"), household("H-1", "P-1", "P-2")])
+    rows: list[Any] = [fact("J-1", "sgb2", value=True), fact("J-2", "sgb2", value=True)]
+    if also_with_household:
+        rows.append(household("B-1", "J-1", "J-2", kind="bedarfsgemeinschaft"))
+    first = await jobcenter.deliver("once", rows[:2])
+    second = await jobcenter.deliver("twice", rows)
+    desk = await sign_in(database, vault, clock.now(), Role.CASE_WORKER)
+    waiting = (await melde.client.get("/v1/reviews", headers=desk)).json()["reviews"]
+    assert [one["number"] for one in waiting] == ["J-1", "J-2"]
+    for review, given in zip(waiting, ("P-1", "P-2"), strict=True):
+        found = await melde.client.post(
+            "/v1/people/search",
+            json={"register_id": await _register(melde, desk), "number": given},
+            headers=desk,
+        )
+        answer = await melde.client.post(
+            f"/v1/reviews/{review['id']}/link", json={"person_id": found.json()[0]["person_id"]}, headers=desk
+        )
+        assert answer.status_code == 200, answer.text
+    assert await jobcenter.results(first) == ["accepted", "accepted"]
+    assert (await jobcenter.results(second))[:2] == ["unchanged", "unchanged"]
+
+
+async def _register(melde: Office, desk: dict[str, str]) -> str:
+    registers = (await melde.client.get("/v1/registers", headers=desk)).json()
+    return next(each["id"] for each in registers if each["kind"] == "melderegister")
