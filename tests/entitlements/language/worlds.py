@@ -78,9 +78,18 @@ class Writer:
 
     def rule(self) -> Tree:
         """A rule; mostly a condition, now and then any other value."""
+        pick = self.random.random()
+        if pick < 0.25:
+            return Tree(self.bill(self.random.choice([t.INT, t.CENTS]), self.random.choice([1, 2, 2, 3])))
         others = [t.INT, t.CENTS, t.DAY, STAGE, t.STRING]
-        type_ = t.BOOL if self.random.random() < 0.8 else self.random.choice(others)
+        type_ = t.BOOL if pick < 0.85 else self.random.choice(others)
         return Tree(self.make(type_, self.random.choice([1, 2, 2, 3, 3, 4])))
+
+    def bill(self, type_: Type, depth: int) -> Node:
+        """Nothing but calculations, at the edge of what 64 bits hold."""
+        if depth == 0:
+            return self.leaf(type_)
+        return self.calculation(type_, lambda kind=type_: self.bill(kind, depth - 1))
 
     def row(self, length: int) -> Tree:
         """A rule as wide as few are."""
@@ -183,7 +192,7 @@ class Writer:
             case Kind.BOOL:
                 return t.Literal(type_, self.random.random() < 0.5)
             case Kind.INT | Kind.CENTS:
-                return t.Literal(type_, self.random.choice(EDGES))
+                return t.Literal(type_, self.random.choice([*EDGES, 0, 1, -1, 2**63 - 1]))
             case Kind.DAY:
                 return t.Literal(type_, self.random.choice([*DAYS, *FAR]))
             case Kind.ENUM:
@@ -234,7 +243,11 @@ def a_world(random: Random, families: int = 8) -> World:
     people: list[Subject] = []
     for _ in range(families):
         size = random.choice([1, 1, 2, 3, 5])
-        plain = [Subject(f"p{len(people) + n:03}", _facts(random, on, current=current)) for n in range(size)]
+        births = [_born(random, on) for _ in range(max(1, size - 1))]  # there are twins
+        plain = [
+            Subject(f"p{len(people) + n:03}", _facts(random, on, random.choice(births), current=current))
+            for n in range(size)
+        ]
         shares = {kind: _share(random, plain) for kind in KINDS}
         for one in plain:
             households: dict[str, tuple[Subject, ...]] = {}
@@ -253,7 +266,9 @@ def _share(random: Random, plain: list[Subject]) -> tuple[Subject, ...]:
     return tuple(one for one in plain if random.random() < 0.8)
 
 
-def _facts(random: Random, on: date, *, current: bool) -> Mapping[str, Stated]:
+def _facts(
+    random: Random, on: date, born: tuple[date, date | None], *, current: bool
+) -> Mapping[str, Stated]:
     missing = random.choice([0.0, 0.15, 0.5])
     facts = {
         name: _stated(random, _value(random, fact.type, on), on, current=current)
@@ -261,7 +276,7 @@ def _facts(random: Random, on: date, *, current: bool) -> Mapping[str, Stated]:
         if "birth" not in name and (name in ALWAYS_KNOWN or random.random() >= missing)
     }
     if random.random() >= missing:
-        first, last = _born(random, on)
+        first, last = born
         facts["birth_date"] = Stated(first, date(1, 1, 1), None, "melderegister", LEARNED)
         if last is not None:
             facts["birth_date_latest"] = replace(facts["birth_date"], value=last)
@@ -285,7 +300,7 @@ def _value(random: Random, type_: Type, on: date) -> Value:
         case Kind.BOOL:
             return random.random() < 0.5
         case Kind.INT | Kind.CENTS:
-            return random.choice([*EDGES, random.randint(-5, 5)])
+            return random.choice([*EDGES, 0, 1, -1, random.randint(-5, 5)])
         case Kind.DAY:
             return random.choice([*FAR, on, on, on - timedelta(1), on + timedelta(1), years_before(on, 3)])
         case Kind.ENUM:

@@ -1,0 +1,275 @@
+"""Try a rule by hand or by the thousand: what it says of some facts, by both back ends side by side."""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, TextIO
+from zoneinfo import ZoneInfo
+
+import click
+
+from core.clock import SystemClock, day_of
+from core.settings import Settings
+from entitlements.facts.catalogue import (
+    CATALOGUE,
+    HOUSEHOLDS,
+    RULEBOOKS,
+    ValueNotReadable,
+    department_to_ask,
+    vocabulary,
+)
+from entitlements.language import (
+    Fault,
+    Kind,
+    Known,
+    Result,
+    RuleError,
+    Speakable,
+    Stated,
+    Subject,
+    Tree,
+    Type,
+    Unknown,
+    Value,
+    Vocabulary,
+    evaluate,
+    parse,
+)
+from entitlements.language.sql import answer
+from entitlements.language.tree import INT_MAX, INT_MIN
+from entitlements.rulebook.cases import subject_of
+from entitlements.rulebook.programmes import WorkedCase
+from entitlements.rulebook.rules import RulebookError, load_rulebook
+
+ANY_DAY = date(2000, 1, 1)
+ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
+BACK_ENDS = ("interpreter", "sql")
+_ENUM = re.compile(r"enum\((.*)\)")
+
+Said = dict[str, Any]
+
+
+@click.group()
+def rules() -> None:
+    """What rules say."""
+
+
+@rules.command("try")
+@click.option("--expr", help="The rule, for example: sgb2 && under(birth_date, 18)")
+@click.option(
+    "--facts",
+    default="{}",
+    help='What is known, as JSON or @file: {"sgb2": true, "kiz": {"value": true, "until": "2026-12-31"}}. '
+    "What is not named is unknown.",
+)
+@click.option(
+    "--households",
+    default="{}",
+    help='Who else is in each kind of household, as JSON or @file: {"registered_household": [{"kiz": true}]}.',
+)
+@click.option("--rest-absent", is_flag=True, help="Read silence as the registers' complete lists mean it.")
+@click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="The day to decide for; otherwise today.")
+@click.option(
+    "--city",
+    envvar="CITYCARD_CITY",
+    default=Settings.model_fields["city"].default,
+    show_default=True,
+    help="Whose amounts stand behind param.name.",
+)
+@click.option(
+    "--json",
+    "by_line",
+    is_flag=True,
+    help='Read one case per line from standard input: {"expr": "x > 1", "vars": {"x": {"type": "int", "value": 2}}}.',
+)
+def try_(  # noqa: PLR0917  (the options of a command)
+    expr: str | None,
+    facts: str,
+    households: str,
+    rest_absent: bool,
+    on: datetime | None,
+    city: str,
+    by_line: bool,
+) -> None:
+    """Ask both back ends what a rule says; fail if they differ.
+
+    Each says {"value": …}, {"unknown": [what is missing]} or {"error": …}. The types of --json are bool, int, string,
+    enum(a, b), day and cents; a value that is null is unknown.
+    """
+    if by_line:
+        answer_lines(sys.stdin)
+        return
+    if expr is None:
+        raise click.UsageError("give a rule with --expr, or cases with --json")
+    day = (
+        on.date() if on else day_of(SystemClock().now(), ZoneInfo(Settings.model_fields["time_zone"].default))
+    )
+    subject = _person(
+        _object("--facts", facts), _object("--households", households), day, rest_absent=rest_absent
+    )
+    try:
+        rulebook = load_rulebook(RULEBOOKS / city)
+        known = vocabulary({name: parameter.type for name, parameter in rulebook.parameters.items()})
+        tree = parse(expr, known)
+    except (RuleError, RulebookError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    said = both(tree, subject, rulebook.parameters_on(day), day)
+    for back_end in BACK_ENDS:
+        click.echo(f"{back_end:12} {json.dumps(said[back_end], ensure_ascii=False)}")
+    for missing in said["interpreter"].get("unknown", ()):
+        click.echo(f"{'':12} {missing}: ask {department_to_ask(missing)}")
+    if said["interpreter"] != said["sql"]:
+        sys.exit(1)
+
+
+def both(tree: Tree, subject: Subject, parameters: Mapping[str, Value], on: date) -> dict[str, Said]:
+    """What each back end says of one person."""
+    return {
+        "interpreter": _said(evaluate(tree, subject, parameters, on)),
+        "sql": _said(answer(tree, subject, parameters, on)),
+    }
+
+
+def _said(result: Result) -> Said:
+    match result:
+        case Known(value):
+            return {"value": value.isoformat() if isinstance(value, date) else value}
+        case Unknown(facts):
+            return {"unknown": sorted(facts)}
+        case Fault():
+            return {"error": result.code}
+
+
+# --- one person of the city -----------------------------------------------------------------------------------
+
+
+def _object(option: str, given: str) -> dict[str, Any]:
+    try:
+        text = Path(given[1:]).read_text(encoding="utf-8") if given.startswith("@") else given
+        found = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"cannot be read: {error}", param_hint=option) from None
+    if not isinstance(found, dict):
+        raise click.BadParameter("is a JSON object", param_hint=option)
+    return found
+
+
+def _person(
+    facts: Mapping[str, Any], households: Mapping[str, Any], day: date, *, rest_absent: bool
+) -> Subject:
+    """The person as a worked case describes one."""
+    for named in (facts, *(member for members in households.values() for member in members)):
+        for name in named:
+            if name not in CATALOGUE:
+                raise click.BadParameter(f"there is no fact {name}", param_hint="--facts")
+    for kind in households:
+        if kind not in HOUSEHOLDS:
+            raise click.BadParameter(f"there is no kind of household {kind}", param_hint="--households")
+    case = WorkedCase(
+        programme="",
+        name="",
+        day=day,
+        facts={name: _dated(given) for name, given in facts.items()},
+        households={
+            kind: tuple({name: _dated(given) for name, given in member.items()} for member in members)
+            for kind, members in households.items()
+        },
+        rest_absent=rest_absent,
+        expect={},
+        file="",
+        line=0,
+    )
+    try:
+        return subject_of(case)
+    except (KeyError, ValueNotReadable) as error:
+        raise click.BadParameter(str(error), param_hint="--facts") from None
+
+
+def _dated(given: Any) -> Any:
+    """A fact with its days, which JSON can only write as texts."""
+    if not isinstance(given, dict):
+        return given
+    try:
+        return given | {end: date.fromisoformat(given[end]) for end in ("since", "until") if given.get(end)}
+    except (TypeError, ValueError):
+        raise click.BadParameter(
+            "since and until are days such as 2026-01-31", param_hint="--facts"
+        ) from None
+
+
+# --- cases by the line ----------------------------------------------------------------------------------------
+
+
+class _NotACase(ValueError):
+    """A line that asks nothing that a rule could answer."""
+
+
+def answer_lines(lines: TextIO) -> None:
+    """Answers each line as soon as it is read."""
+    for line in lines:
+        if line.strip():
+            click.echo(json.dumps(answer_line(line)))
+
+
+def answer_line(line: str) -> dict[str, Said]:
+    """What both back ends say of one case; what cannot be read is an error for both."""
+    try:
+        case = json.loads(line)
+        if not isinstance(case, dict) or not isinstance(case.get("expr"), str):
+            raise _NotACase('a case is an object with "expr"')
+        known, stated = _variables(case.get("vars") or {})
+        tree = parse(case["expr"], known)
+    except (ValueError, RecursionError) as error:
+        return {back_end: {"error": str(error)} for back_end in BACK_ENDS}
+    return both(tree, Subject("case", stated), {}, ANY_DAY)
+
+
+def _variables(given: object) -> tuple[Vocabulary, Mapping[str, Stated]]:
+    if not isinstance(given, dict):
+        raise _NotACase('"vars" is an object')
+    facts: dict[str, Speakable] = {}
+    stated: dict[str, Stated] = {}
+    for name, variable in given.items():
+        if not isinstance(variable, dict) or not isinstance(variable.get("type"), str):
+            raise _NotACase(f'{name} needs a "type"')
+        facts[name] = _speakable(name, variable["type"])
+        value = variable.get("value")
+        if value is not None:
+            stated[name] = Stated(_value(name, facts[name], value), date.min, None, "", ANY_MOMENT)
+    return Vocabulary(facts), stated
+
+
+def _speakable(name: str, type_: str) -> Speakable:
+    enum = _ENUM.fullmatch(type_.strip())
+    if enum is None:
+        return Speakable(Type.read(type_))
+    members = tuple(member.strip().strip("\"'") for member in enum.group(1).split(","))
+    return Speakable(Type(Kind.ENUM, name), members)
+
+
+def _value(name: str, fact: Speakable, given: object) -> Value:
+    match fact.type.kind, given:
+        case Kind.BOOL, bool():
+            return given
+        case ((Kind.INT | Kind.CENTS), (int() | str())) if not isinstance(given, bool):
+            number = int(given) if re.fullmatch(r"-?[0-9]{1,19}", str(given)) else INT_MAX + 1
+            if INT_MIN <= number <= INT_MAX:
+                return number
+        case Kind.DAY, str():
+            return date.fromisoformat(given)
+        case Kind.STRING, str() if _is_text(given):
+            return given
+        case Kind.ENUM, str() if given in fact.members:
+            return given
+    raise _NotACase(f"the value of {name} is no {fact.type.kind}")
+
+
+def _is_text(given: str) -> bool:
+    """Whether no character of it is half of one."""
+    return not any("\ud800" <= character <= "\udfff" for character in given)
+
+
+COMMANDS = (rules,)
