@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = '757712d35530'
+revision = 'f659d2489ee6'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -231,7 +231,7 @@ def upgrade() -> None:
     sa.Column('name', sa.String(length=64), nullable=False),
     sa.Column('bit', sa.Integer(), nullable=False),
     sa.Column('names', sa.JSON(), nullable=False),
-    sa.CheckConstraint('bit BETWEEN 0 AND 31', name=op.f('ck_tariffs_bit_on_the_card')),
+    sa.CheckConstraint('bit BETWEEN 0 AND 15', name=op.f('ck_tariffs_bit_on_the_card')),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_tariffs')),
     sa.UniqueConstraint('bit', name=op.f('uq_tariffs_bit')),
     info={'person': None, 'why': 'a tariff'}
@@ -1028,6 +1028,7 @@ def upgrade() -> None:
     with op.batch_alter_table('delivery_rows', schema=None) as batch_op:
         batch_op.create_index('ix_delivery_rows_anchor', ['delivery_id', 'anchor'], unique=False)
         batch_op.create_index('ix_delivery_rows_household_hash', ['delivery_id', 'household_hash'], unique=False)
+        batch_op.create_index('ix_delivery_rows_identification_hash', ['delivery_id', 'identification_hash'], unique=False)
         batch_op.create_index('ix_delivery_rows_number_hash', ['delivery_id', 'number_hash'], unique=False)
         batch_op.create_index('ix_delivery_rows_person_id', ['person_id', 'delivery_id'], unique=False)
 
@@ -1065,7 +1066,7 @@ def upgrade() -> None:
     with op.batch_alter_table('facts', schema=None) as batch_op:
         batch_op.create_index('ix_facts_household_id_kind', ['household_id', 'kind'], unique=False)
         batch_op.create_index('ix_facts_person_id_kind', ['person_id', 'kind'], unique=False)
-        batch_op.create_index('ix_facts_register_id', ['register_id'], unique=False, sqlite_where=sa.text('known_until IS NULL'), postgresql_where=sa.text('known_until IS NULL'))
+        batch_op.create_index('ix_facts_register_id_person_id', ['register_id', 'person_id'], unique=False, sqlite_where=sa.text('known_until IS NULL'), postgresql_where=sa.text('known_until IS NULL'))
         batch_op.create_index('uq_facts_current_household', ['household_id', 'kind', 'register_id', 'valid_from'], unique=True, sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
         batch_op.create_index('uq_facts_current_person', ['person_id', 'kind', 'register_id', 'valid_from'], unique=True, sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
 
@@ -1229,7 +1230,7 @@ def downgrade() -> None:
     with op.batch_alter_table('facts', schema=None) as batch_op:
         batch_op.drop_index('uq_facts_current_person', sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
         batch_op.drop_index('uq_facts_current_household', sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
-        batch_op.drop_index('ix_facts_register_id', sqlite_where=sa.text('known_until IS NULL'), postgresql_where=sa.text('known_until IS NULL'))
+        batch_op.drop_index('ix_facts_register_id_person_id', sqlite_where=sa.text('known_until IS NULL'), postgresql_where=sa.text('known_until IS NULL'))
         batch_op.drop_index('ix_facts_person_id_kind')
         batch_op.drop_index('ix_facts_household_id_kind')
 
@@ -1237,6 +1238,7 @@ def downgrade() -> None:
     with op.batch_alter_table('delivery_rows', schema=None) as batch_op:
         batch_op.drop_index('ix_delivery_rows_person_id')
         batch_op.drop_index('ix_delivery_rows_number_hash')
+        batch_op.drop_index('ix_delivery_rows_identification_hash')
         batch_op.drop_index('ix_delivery_rows_household_hash')
         batch_op.drop_index('ix_delivery_rows_anchor')
 
