@@ -10,7 +10,7 @@ from core.clock import day_of, first_moment
 
 
 class OfferKind(StrEnum):
-    """What a venue gives."""
+    """What a venue gives: percent off, a fixed price, or free entry."""
 
     PERCENTAGE = "percentage"
     FIXED_PRICE = "fixed_price"

@@ -14,7 +14,7 @@ class NewOffer(Schema):
     """What a venue gives from a day on."""
 
     venue_id: UUID
-    kind: OfferKind = Field(description="Percent off, a fixed price, or free entry", examples=["fixed_price"])
+    kind: OfferKind
     percentage: int | None = Field(default=None, ge=1, le=100, description="Percent off, for `percentage`")
     price_cents: int | None = Field(
         default=None, ge=0, le=1_000_000, description="The price, for `fixed_price`", examples=[200]

@@ -25,7 +25,6 @@ from core.vault import (
     WrongPassphrase,
     WrongUse,
     open_vault,
-    p256,
 )
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -74,7 +74,9 @@ def _facts(random: Random, on: date, *, poor: bool) -> Iterator[tuple[str, Any]]
             continue
         match kind.type:
             case Kind.BOOL:
-                often = 0.9 if name == "main_residence" else 0.5 if name in _SCHOOL else 0.25 if poor else 0.01
+                often = (
+                    0.9 if name == "main_residence" else 0.5 if name in _SCHOOL else 0.25 if poor else 0.01
+                )
                 yield name, random.random() < (0.01 if kind.always_known else often)
             case Kind.ENUM:
                 pupil = 5 < years < 25
