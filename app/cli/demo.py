@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import structlog
+from alembic.util import CommandError
 
 from app.cli.running import migrate_to_head
 from app.demo.accounts import logins
@@ -69,7 +70,12 @@ def demo(
     if city is None:
         demo.clear()
     demo.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    migrate_to_head(demo.settings.database_url)
+    try:
+        migrate_to_head(demo.settings.database_url)
+    except CommandError:
+        raise click.ClickException(
+            "Diese Stadt stammt von einer anderen Fassung / this city is of another version: --fresh"
+        ) from None
     if city is None:
         click.echo(f"Die Stadt entsteht … / Making the city … ({persons} Menschen / people)")
         begun = time.perf_counter()
