@@ -107,6 +107,8 @@ def _first_moment(day: date) -> datetime:
 
 # ---- the wide row ----
 
+_MENTIONED = "__mentioned"
+
 
 def _or_none(value: ColumnElement[Any], none: Any) -> ColumnElement[Any]:
     return case((value == none, None), else_=value)
@@ -146,27 +148,43 @@ def _derive(dialect: str) -> Insert:
     def earlier(a: Any, b: Any) -> Any:
         return case((a < b, a), else_=b)
 
-    shared: Any = (
+    living = (
         select(
             root.label("person"),
-            *(col(getattr(Fact, name)).label(name) for name in ("kind", *values)),
-            later(col(Fact.valid_from), col(Membership.valid_from)).label("first"),
-            earlier(col(Fact.valid_until), col(Membership.valid_until)).label("last"),
-            earlier(col(Fact.valid_next), col(Membership.valid_next)).label("following"),
-            cast(col(Fact.register_id), String(36)).label("register"),
-            later(col(Fact.known_from), col(Membership.known_from)).label("known_from"),
+            col(Membership.household_id).label("household_id"),
+            col(Membership.valid_from).label("valid_from"),
+            col(Membership.valid_until).label("valid_until"),
+            col(Membership.valid_next).label("valid_next"),
+            col(Membership.known_from).label("known_from"),
         )
-        .join(Membership, col(Membership.household_id) == col(Fact.household_id))
         .join(Person, col(Person.id) == col(Membership.person_id))
         .where(
             col(Membership.person_id).in_(everybody),
             col(Membership.known_until).is_(None),
             col(Membership.valid_next) > on,
+        )
+        .cte("living")
+    )
+    w = living.c
+    shared: Any = (
+        select(
+            w.person,
+            *(col(getattr(Fact, name)).label(name) for name in ("kind", *values)),
+            later(col(Fact.valid_from), w.valid_from).label("first"),
+            earlier(col(Fact.valid_until), w.valid_until).label("last"),
+            earlier(col(Fact.valid_next), w.valid_next).label("following"),
+            cast(col(Fact.register_id), String(36)).label("register"),
+            later(col(Fact.known_from), w.known_from).label("known_from"),
+        )
+        .join(living, w.household_id == col(Fact.household_id))
+        .where(
+            # Said twice, so that the database begins with these few households and not with all facts.
+            col(Fact.household_id).in_(select(w.household_id)),
             col(Fact.known_until).is_(None),
             col(Fact.withdrawn).is_(False),
             col(Fact.valid_next) > on,
-            col(Fact.valid_from) < col(Membership.valid_next),
-            col(Membership.valid_from) < col(Fact.valid_next),
+            col(Fact.valid_from) < w.valid_next,
+            w.valid_from < col(Fact.valid_next),
         )
     )
     pieces = union_all(own, shared).cte("pieces")
@@ -289,20 +307,7 @@ def _derive(dialect: str) -> Insert:
     # The next day on which anything that is known of the person begins or is over.
     turns = union_all(
         select(p.person, case((p.first > on, p.first), else_=p.following).label("turn")),
-        select(
-            root.label("person"),
-            case(
-                (col(Membership.valid_from) > on, col(Membership.valid_from)),
-                else_=col(Membership.valid_next),
-            ).label("turn"),
-        )
-        .select_from(Membership)
-        .join(Person, col(Person.id) == col(Membership.person_id))
-        .where(
-            col(Membership.person_id).in_(everybody),
-            col(Membership.known_until).is_(None),
-            col(Membership.valid_next) > on,
-        ),
+        select(w.person, case((w.valid_from > on, w.valid_from), else_=w.valid_next).label("turn")),
     ).cte("turns")
     next_turns = (
         select(turns.c.person, func.min(turns.c.turn).label("turn"))
@@ -310,57 +315,59 @@ def _derive(dialect: str) -> Insert:
         .cte("next_turns")
     )
 
-    def pick(name: str, source: ColumnElement[Any]) -> ColumnElement[Any]:
+    def pick(name: str, source: Any) -> ColumnElement[Any]:
         return func.max(case((h.kind == literal_column(f"'{name}'"), source)))
 
-    cells: list[ColumnElement[Any]] = []
+    picked: list[ColumnElement[Any]] = []
     for name, kind in CATALOGUE.items():
-        source = {
+        source: Any = {
             Kind.BOOL: h.value_int,
             Kind.INT: h.value_int,
             Kind.CENTS: h.value_int,
             Kind.DAY: h.value_day,
         }.get(kind.type, h.value_text)
-        said: ColumnElement[Any] = pick(
-            name, source if kind.always_known else case((h.contradiction.is_(False), source))
-        )
-        if kind.type is Kind.BOOL:
-            said = said != 0
-        if kind.absent is not None:
-            mentioned = pick(name, literal_column("1"))
-            said = case(
-                (mentioned.is_(None), bindparam(f"silence_{name}", type_=column_type(kind.type))), else_=said
-            )
-        cells += [
-            said,
-            pick(name, h.until if kind.always_known else case((h.contradiction.is_(False), h.until))),
+        until_then: Any = h.until
+        if not kind.always_known:
+            source = case((h.contradiction.is_(False), source))
+            until_then = case((h.contradiction.is_(False), until_then))
+        value = pick(name, source)
+        picked += [
+            (value != 0 if kind.type is Kind.BOOL else value).label(name),
+            pick(name, until_then).label(name + UNTIL),
         ]
+        if kind.absent is not None:
+            picked.append(pick(name, literal_column("1")).label(name + _MENTIONED))
     known = or_(h.contradiction.is_(False), h.kind.in_([n for n, k in CATALOGUE.items() if k.always_known]))
     if dialect == "sqlite":
         sources: Any = func.json_group_object(h.kind, func.json_array(h.first, h.register, h.known_from))
-        sources = sources.filter(and_(h.kind.is_not(None), known))
+        none: Any = literal_column("'{}'")
     else:
         sources = func.json_object_agg(h.kind, func.json_build_array(h.first, h.register, h.known_from))
-        sources = func.coalesce(
-            sources.filter(and_(h.kind.is_not(None), known)), literal_column("'{}'::json")
-        )
+        none = literal_column("'{}'::json")
+    wide = select(h.person, *picked, sources.filter(known).label("sources")).group_by(h.person).cte("wide")
+    cells: list[ColumnElement[Any]] = []
+    for name, kind in CATALOGUE.items():
+        said: ColumnElement[Any] = wide.c[name]
+        if kind.absent is not None:
+            silence = bindparam(f"silence_{name}", type_=column_type(kind.type))
+            said = case((wide.c[name + _MENTIONED].is_(None), silence), else_=said)
+        cells += [said, wide.c[name + UNTIL]]
     cap = bindparam("cap", type_=Date())
-    turn = func.min(next_turns.c.turn)
+    turn = next_turns.c.turn
     query = (
         select(
             person.c.id,
             on,
             case((and_(turn.is_not(None), turn < cap), turn), else_=cap),
-            *(cast(func.max(in_household.c[name]), Uuid()) for name in HOUSEHOLDS),
+            *(cast(in_household.c[name], Uuid()) for name in HOUSEHOLDS),
             *cells,
-            sources,
+            func.coalesce(wide.c.sources, none),
         )
         .select_from(person)
-        .outerjoin(holds, h.person == person.c.id)
+        .outerjoin(wide, wide.c.person == person.c.id)
         .outerjoin(in_household, in_household.c.person == person.c.id)
         .outerjoin(next_turns, next_turns.c.person == person.c.id)
         .where(person.c.id.in_(bindparam("roots", expanding=True)))
-        .group_by(person.c.id)
     )
     return insert(CURRENT).from_select([c.name for c in CURRENT.columns], query)
 
