@@ -142,8 +142,10 @@ async def deliver_facts(
     media = _media(request)
     if as_of is None and mode is Mode.FULL:
         raise AsOfMissing
-    if as_of is not None and as_of.tzinfo is None:
-        raise BadRequest("as_of needs a time zone")
+    if as_of is not None and (as_of.tzinfo is None or not 2000 <= as_of.year < 9000):
+        raise BadRequest("as_of is a moment of this century, with its time zone")
+    if name != name.strip():
+        raise BadRequest("a name does not begin or end with white space")
     announced = Announced(name, mode, as_of, rows, media)
     database: Database = state.database
     received = await service.deliver(

@@ -1,6 +1,7 @@
 """What a row says, judged by itself: its form, its fact's type, its days, the register's remit. Pure."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -154,6 +155,9 @@ _OF_FORM = {
 }
 
 
+FIRST_BIRTH = date(1880, 1, 1)
+
+
 class Bad(Exception):
     """A row that cannot be taken, and why."""
 
@@ -165,12 +169,21 @@ class Bad(Exception):
 def read_json(line: bytes, frame: Frame) -> Said:
     """What a line of NDJSON says, or why it cannot be taken."""
     try:
-        fields = json.loads(line)
+        # Decoded here: of bytes, the parser would guess the encoding.
+        fields = json.loads(line.decode(), object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return Refused(Result.MALFORMED)
     if not isinstance(fields, dict):
         return Refused(Result.MALFORMED)
     return read(fields, frame)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object; of a name that comes twice, nobody can say which one was meant."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name comes twice")
+    return members
 
 
 def read_cells(header: Sequence[str], cells: Sequence[str], frame: Frame) -> Said:
@@ -227,9 +240,11 @@ def _fact(fields: Mapping[str, Any], frame: Frame) -> FactSaid:
         values = {name: None} | ({kind.latest: None} if kind.latest else {})
     else:
         try:
-            values = kind.read(fields["value"])
+            read_values = kind.read(fields["value"])
         except (ValueNotReadable, TypeError):
             raise Bad(Result.WRONG_TYPE) from None
+        _born(read_values, frame)
+        values = read_values
     number = household = household_kind = None
     if kind.about == "household":
         foreign = {"number"}
@@ -275,7 +290,7 @@ def _person(fields: Mapping[str, Any], frame: Frame) -> PersonSaid:
     if identification is not None:
         if not frame.remit.identification_numbers:
             raise Bad(Result.NOT_IN_REMIT)
-        if not isinstance(identification, str) or len(identification) != 11 or not identification.isdecimal():
+        if not isinstance(identification, str) or not re.fullmatch("[0-9]{11}", identification):
             raise Bad(Result.BAD_NUMBER)
     birth: Mapping[str, Value] = {}
     if "birth_date" in said:
@@ -283,8 +298,16 @@ def _person(fields: Mapping[str, Any], frame: Frame) -> PersonSaid:
             birth = CATALOGUE["birth_date"].read(said["birth_date"])
         except (ValueNotReadable, TypeError):
             raise Bad(Result.WRONG_TYPE) from None
+        _born(birth, frame)
     identity = PersonIdentity(**{name: _text(value) for name, value in said.items()}) if said else None
     return PersonSaid(number, identity, identification, birth, _moment(fields, frame))
+
+
+def _born(values: Mapping[str, Value], frame: Frame) -> None:
+    """Nobody is born after today, and nobody who lives was born before 1880; a typing error would bring a youth card."""
+    day = values.get("birth_date")
+    if isinstance(day, date) and not FIRST_BIRTH <= day <= frame.latest.date():
+        raise Bad(Result.BAD_DAYS)
 
 
 _IDENTITY = (

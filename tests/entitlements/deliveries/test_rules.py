@@ -216,3 +216,37 @@ def test_a_few_ends_that_were_each_written_down_need_no_second_look() -> None:
     assert not held_back(9, 9, 0.05, full=False)
     assert held_back(10, 100, 0.05, full=False)
     assert not held_back(0, 0, 0.05, full=True)
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "2026-09-17", "2027-00-00", "1879-12-31", "0001-01-01"])
+@pytest.mark.parametrize("form", ["person", "fact"])
+def test_nobody_is_born_after_today_or_long_before_everybody_who_lives(day: str, form: str) -> None:
+    row = {"row": form, "number": "P-1"}
+    row |= {"fact": "birth_date", "value": day} if form == "fact" else {"given_name": "A", "birth_date": day}
+    answer = said(row)
+    assert isinstance(answer, Refused)
+    assert answer.result is Result.BAD_DAYS
+
+
+def test_somebody_born_today_is_taken() -> None:
+    assert isinstance(said({"row": "person", "number": "P-1", "birth_date": "2026-09-16"}), PersonSaid)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"row": "fact", "number": "J-1", "number": "J-2", "fact": "sgb2", "value": true}',
+        b'{"row": "fact", "number": "J-1", "fact": "sgb2", "value": true, "value": false}',
+        '{"row": "fact", "number": "J-1", "fact": "sgb2", "value": true}'.encode("utf-16"),
+    ],
+)
+def test_a_line_that_could_mean_two_things_is_not_guessed_at(line: bytes) -> None:
+    answer = read_json(line, FRAME)
+    assert isinstance(answer, Refused)
+    assert answer.result is Result.MALFORMED
+
+
+def test_an_identification_number_is_written_in_plain_digits() -> None:
+    answer = said({"row": "person", "number": "P-1", "identification_number": "١٢٣٤٥٦٧٨٩٠١"})
+    assert isinstance(answer, Refused)
+    assert answer.result is Result.BAD_NUMBER
