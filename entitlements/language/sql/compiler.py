@@ -17,10 +17,6 @@ from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Date,
-    String,
     and_,
     bindparam,
     case,
@@ -47,6 +43,10 @@ from entitlements.language.tree import INT_MAX, INT_MIN, Kind, Mismatch, Node, T
 from entitlements.language.values import OVERFLOW, PRECISE, Fault, Known, Result, Subject, Unknown, Value
 
 from .expressions import (
+    BOOLEAN,
+    DAY,
+    NUMBER,
+    TEXT,
     TYPES,
     any_bit,
     is_before,
@@ -205,7 +205,7 @@ class _Compiler:
         if not is_name(value):
             value = self.layers.name(value, said.layer, value.type)
         if open_ is not None and not is_name(open_):
-            open_ = self.layers.name(open_, said.layer, BigInteger())
+            open_ = self.layers.name(open_, said.layer, NUMBER)
         return replace(said, value=value, open=open_, layer=said.layer + 1, depth=0)
 
     # --- what is missing -------------------------------------------------------------------------------------
@@ -314,7 +314,7 @@ class _Compiler:
         return self.fixed[node]
 
     def work_out(self, node: Node) -> _Said:
-        tree, type_, span = Tree(node), TYPES[node.type.kind](), ANYTHING
+        tree, type_, span = Tree(node), TYPES[node.type.kind], ANYTHING
         fails = any(isinstance(part, t.Arithmetic | t.Negative) for part in t.walk(node))
         dated = any(isinstance(part, t.Parameter | t.Today) for part in t.walk(node))
         if not dated and node.type.kind in {Kind.INT, Kind.CENTS}:
@@ -331,7 +331,7 @@ class _Compiler:
 
     def fact(self, node: t.Fact) -> _Said:
         cell = self.cell(node.name)
-        expression, type_ = cell.value, TYPES[node.type.kind]()
+        expression, type_ = cell.value, TYPES[node.type.kind]
         dated = not self.rows.current and (cell.since is not None or cell.until is not None)
         if node.type.kind is Kind.DAY:
             expression = self.day(expression)
@@ -379,7 +379,7 @@ class _Compiler:
 
     def stated(self, name: str) -> ColumnClause[Any]:
         """A day of birth, which holds on every day there is."""
-        return self.layers.from_row("stated", name, self.cell(name).value, Date())
+        return self.layers.from_row("stated", name, self.cell(name).value, DAY)
 
     def until(self, node: t.Until) -> _Said:
         cell = self.cell(node.fact)
@@ -387,7 +387,7 @@ class _Compiler:
         last = no_end if cell.until is None else func.coalesce(self.day(cell.until), no_end)
         if not cell.always_known:
             last = case((cell.value.is_not(None), last))
-        value = self.layers.from_row("until", node.fact, last, Date())
+        value = self.layers.from_row("until", node.fact, last, DAY)
         names = frozenset() if cell.always_known else frozenset({node.fact})
         return _Said(value, self.where_null(value, node.fact, names), names)
 
@@ -487,7 +487,7 @@ class _Compiler:
             assert isinstance(found, Known)
             return years_before(on if at == "today" else month_start(on), cast("int", found.value))
 
-        limit = self.hand_in(threshold, Date())
+        limit = self.hand_in(threshold, DAY)
         first = self.stated(node.born)
         names = frozenset() if cell.always_known else frozenset({node.born})
         if not node.latest:
@@ -503,7 +503,7 @@ class _Compiler:
                 (partly, self.bit(node.born + PRECISE)),
                 else_=number(0),
             )
-        return _Said(type_coerce(value, Boolean()), open_, names, depth=1)
+        return _Said(type_coerce(value, BOOLEAN), open_, names, depth=1)
 
     # --- numbers ---------------------------------------------------------------------------------------------
 
@@ -516,7 +516,7 @@ class _Compiler:
         fits = self.bounds(sign, left, right) or FITS[sign]
 
         def guarded(a: Expression, b: Expression) -> Expression:
-            return type_coerce(case((fits(a, b), calculated(sign, a, b))), BigInteger())
+            return type_coerce(case((fits(a, b), calculated(sign, a, b))), NUMBER)
 
         return self.strict([self.by_name(one), self.by_name(other)], guarded, fails=True)
 
@@ -536,7 +536,7 @@ class _Compiler:
 
                 return limit
 
-            low, high = (self.hand_in(derive(end), BigInteger()) for end in (0, 1))
+            low, high = (self.hand_in(derive(end), NUMBER) for end in (0, 1))
             if side == "right":
                 return lambda a, _: a.between(low, high)
             return lambda _, b: b.between(low, high)
@@ -574,7 +574,7 @@ class _Compiler:
             raise Mismatch(f"the rows have no kind of household {name}")
         return (
             self.layers.from_row("household", name, shared.household, shared.household.type),
-            self.layers.from_row("alone", name, shared.alone, Boolean()),
+            self.layers.from_row("alone", name, shared.alone, BOOLEAN),
         )
 
     def counts(self, household: str, terms: Mapping[Node, int], name: str) -> Beside:
@@ -610,7 +610,7 @@ class _Compiler:
         return sorted({self.bits.get(name, 1) for name in names})
 
     def missing_beside(self, label: str, names: frozenset[str]) -> Expression:
-        parts = [column(f"{label}_{bit}", BigInteger()) for bit in self.bits_of(names)]
+        parts = [column(f"{label}_{bit}", NUMBER) for bit in self.bits_of(names)]
         return func.coalesce(or_zero(any_bit(parts)), number(0))
 
     def of_household(
@@ -618,7 +618,7 @@ class _Compiler:
     ) -> _Said:
         """An answer by name: what stands beside a layer is seen only from the next one."""
         made = self.layers.name(value, self.layers.level, type_)
-        kept = None if open_ is None else self.layers.name(open_, self.layers.level, BigInteger())
+        kept = None if open_ is None else self.layers.name(open_, self.layers.level, NUMBER)
         return _Said(made, kept, said.names | {household}, said.fails, self.layers.level + 1)
 
     def counted_in(
@@ -630,7 +630,7 @@ class _Compiler:
 
         def beside(what: str) -> Expression:
             # Households in which it is false for everybody are not counted at all.
-            return func.coalesce(column(f"{name}_{what}{place}", BigInteger()), number(0))
+            return func.coalesce(column(f"{name}_{what}{place}", NUMBER), number(0))
 
         missing = self.missing_beside(f"{name}_missing{place}", said.names) if said.names else number(0)
         return said, beside, missing
@@ -646,7 +646,7 @@ class _Compiler:
         if self.tells_apart(said.names | {node.household}, fails=said.fails):
             unheard = case((alone, number(0)), else_=self.bit(node.household))
             open_ = case((own.is_(None), unheard), (yes, number(0)), else_=missing)
-        return self.of_household(node.household, said, value, open_, Boolean())
+        return self.of_household(node.household, said, value, open_, BOOLEAN)
 
     def count_members(self, node: t.CountMembers) -> _Said:
         said, beside, missing = self.counted_in(node)
@@ -656,7 +656,7 @@ class _Compiler:
         if self.tells_apart(said.names | {node.household}, fails=said.fails):
             unheard = case((alone, number(0)), else_=self.bit(node.household))
             open_ = case((own.is_(None), unheard), else_=missing)
-        counted = self.of_household(node.household, said, value, open_, BigInteger())
+        counted = self.of_household(node.household, said, value, open_, NUMBER)
         return replace(counted, span=_COUNTABLE)
 
     def born(self, node: t.RankAmong) -> tuple[ColumnClause[Any], ColumnClause[Any]]:
@@ -667,7 +667,7 @@ class _Compiler:
         first, last = self.cell(node.born).value, self.cell(node.latest).value
         # A last possible day before the first one says nothing.
         bounded = case((last > first, last), else_=first)
-        return born, self.layers.from_row(f"latest of {node.born}", node.latest, bounded, Date())
+        return born, self.layers.from_row(f"latest of {node.born}", node.latest, bounded, DAY)
 
     def ranks(self, node: t.RankAmong, name: str) -> Beside:
         """For whoever counts: how many others are surely older, and whether that is open."""
@@ -717,7 +717,7 @@ class _Compiler:
         names = said.names | {node.household, node.born, node.born + PRECISE}
         settled = or_(own.is_not(None), alone)
         older, doubts = (
-            func.coalesce(column(f"{name}_{what}", BigInteger()), number(0)) for what in ("older", "doubts")
+            func.coalesce(column(f"{name}_{what}", NUMBER), number(0)) for what in ("older", "doubts")
         )
         value = case(
             (not_(whole(said.value)), number(0)),
@@ -730,7 +730,7 @@ class _Compiler:
             others = self.missing_beside(f"{name}_missing", names)
             masks = any_bit([self.mask(said), unheard, unborn, others])
             open_ = case((not_(whole(said.value)), number(0)), else_=or_zero(masks))
-        ranked = self.of_household(node.household, replace(said, names=names), value, open_, BigInteger())
+        ranked = self.of_household(node.household, replace(said, names=names), value, open_, NUMBER)
         return replace(ranked, span=_COUNTABLE)
 
     def key(self) -> ColumnClause[Any]:
@@ -771,4 +771,4 @@ class _Compiler:
         return [*columns, (label + MISSING, or_zero(mask))] if self.name_missing else columns
 
     def word(self, word: Says) -> Expression:
-        return literal_column(f"'{word.value}'", String())
+        return literal_column(f"'{word.value}'", TEXT)

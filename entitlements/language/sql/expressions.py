@@ -12,13 +12,15 @@ from entitlements.language.tree import Kind
 
 from .rows import Expression
 
-TYPES: Mapping[Kind, type[TypeEngine[Any]]] = {
-    Kind.BOOL: Boolean,
-    Kind.INT: BigInteger,
-    Kind.CENTS: BigInteger,
-    Kind.DAY: Date,
-    Kind.STRING: String,
-    Kind.ENUM: String,
+_SMALL = Integer()
+BOOLEAN, NUMBER, DAY, TEXT = Boolean(), BigInteger(), Date(), String()
+TYPES: Mapping[Kind, TypeEngine[Any]] = {
+    Kind.BOOL: BOOLEAN,
+    Kind.INT: NUMBER,
+    Kind.CENTS: NUMBER,
+    Kind.DAY: DAY,
+    Kind.STRING: TEXT,
+    Kind.ENUM: TEXT,
 }
 
 
@@ -33,7 +35,7 @@ def is_name(expression: Expression) -> bool:
 
 def number(number: int) -> Expression:
     """A number of the statement's own making; whatever comes from a rule is a parameter."""
-    return literal_column(str(number), Integer if number < 2**31 else BigInteger)
+    return literal_column(str(number), _SMALL if number < 2**31 else NUMBER)
 
 
 def any_bit(masks: Iterable[Expression | None]) -> Expression | None:

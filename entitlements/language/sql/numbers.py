@@ -7,12 +7,12 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, case, literal_column, or_, true
+from sqlalchemy import and_, case, literal_column, or_, true
 from sqlalchemy.sql.elements import Grouping
 
 from entitlements.language.tree import INT_MAX, INT_MIN
 
-from .expressions import number
+from .expressions import NUMBER, number
 from .rows import Expression
 
 ANYTHING = (INT_MIN, INT_MAX)
@@ -50,7 +50,7 @@ def calculated(sign: str, a: Expression, b: Expression) -> Expression:
 
     `a * (b * 0)` is zero where `a * b * 0` has already left 64 bits.
     """
-    return a.op(sign, return_type=BigInteger())(b)
+    return a.op(sign, return_type=NUMBER)(b)
 
 
 def _sum_fits(a: Expression, b: Expression) -> Expression:
@@ -77,8 +77,8 @@ def _product_fits(a: Expression, b: Expression) -> Expression:
     )
 
 
-_MAX = literal_column(str(INT_MAX), BigInteger())
-_MIN = Grouping(literal_column(f"{-INT_MAX} - 1", BigInteger()))
+_MAX = literal_column(str(INT_MAX), NUMBER)
+_MIN = Grouping(literal_column(f"{-INT_MAX} - 1", NUMBER))
 """Written so because 2^63 with a sign before it is no 64-bit number to a parser."""
 FITS: Mapping[str, Callable[[Expression, Expression], Any]] = {
     "+": _sum_fits,

@@ -55,7 +55,7 @@ class Persons:
         self.facts, self.households = dict(facts), sorted(households)
         columns: list[Column[Any]] = [Column("key", KEY, primary_key=True)]
         for number, (fact, type_) in enumerate(self.facts.items()):
-            kept = TYPES[type_.kind]()
+            kept = TYPES[type_.kind]
             columns += [
                 Column(f"f{number}", kept, nullable=fact not in always_known),
                 Column(f"f{number}_since", Date()),

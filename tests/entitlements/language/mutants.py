@@ -90,10 +90,10 @@ MUTANTS = (
         "names = frozenset()",
     ),
     Mutant(
-        "an overflow outweighs what is missing",
+        "an overflow outweighs what is missing on its right",
         "compiler.py",
         "open_ = any_bit(self.mask(part) for part in parts)",
-        "open_ = number(0)",
+        "open_ = self.mask(parts[0])",
     ),
     Mutant(
         "what a decided side missed is still missing",
@@ -171,8 +171,8 @@ MUTANTS = (
     Mutant(
         "brackets around products are dropped",
         "numbers.py",
-        "return a.op(sign, return_type=BigInteger())(b)",
-        'return a * b if sign == "*" else a.op(sign, return_type=BigInteger())(b)',
+        "return a.op(sign, return_type=NUMBER)(b)",
+        'return a * b if sign == "*" else a.op(sign, return_type=NUMBER)(b)',
     ),
 )
 

@@ -71,24 +71,31 @@ class World:
 
 
 class Writer:
-    """Writes rules that are typed right and mean nothing."""
+    """Writes rules that are typed right and mean nothing; `plain` ones say only what CEL itself can say."""
 
-    def __init__(self, random: Random) -> None:
-        self.random = random
+    def __init__(self, random: Random, *, plain: bool = False) -> None:
+        self.random, self.plain = random, plain
 
     def rule(self) -> Tree:
         """A rule; mostly a condition, now and then any other value."""
         pick = self.random.random()
+        sums = [t.INT] if self.plain else [t.INT, t.CENTS]
         if pick < 0.25:
-            return Tree(self.bill(self.random.choice([t.INT, t.CENTS]), self.random.choice([1, 2, 2, 3])))
-        others = [t.INT, t.CENTS, t.DAY, STAGE, t.STRING]
-        type_ = t.BOOL if pick < 0.85 else self.random.choice(others)
+            return Tree(self.bill(self.random.choice(sums), self.random.choice([1, 2, 2, 3])))
+        if pick < 0.3 and not self.plain:
+            asked = self.make(t.BOOL, 1, of_member=True)
+            return Tree(t.RankAmong(self.kind(), asked, "birth_date", "birth_date_latest"))
+        type_ = t.BOOL if pick < 0.85 else self.random.choice(self.types()[1:])
         return Tree(self.make(type_, self.random.choice([1, 2, 2, 3, 3, 4])))
+
+    def types(self) -> list[Type]:
+        return [t.BOOL, t.INT, STAGE, t.STRING, *([] if self.plain else [t.CENTS, t.DAY])]
 
     def bill(self, type_: Type, depth: int) -> Node:
         """Nothing but calculations, at the edge of what 64 bits hold."""
         if depth == 0:
-            return self.leaf(type_)
+            edges = t.Literal(type_, self.random.choice([0, 0, 1, -1, 2**63 - 1, -(2**63)]))
+            return edges if self.random.random() < 0.3 else self.leaf(type_)
         return self.calculation(type_, lambda kind=type_: self.bill(kind, depth - 1))
 
     def row(self, length: int) -> Tree:
@@ -134,12 +141,12 @@ class Writer:
                     lambda: self.one_of(down),
                     lambda: self.leaf(t.BOOL),
                 ]
-                if not of_member:
+                if not (of_member or self.plain):
                     options += [lambda: t.AnyMember(self.kind(), self.asked(depth))] * 2
             case Kind.INT:
                 options += [lambda: self.calculation(t.INT, down)] * 3
-                options += [lambda: self.extreme(down), lambda: t.Negative(down())]
-                if not of_member:
+                options += [lambda: t.Negative(down()), *([] if self.plain else [lambda: self.extreme(down)])]
+                if not (of_member or self.plain):
                     options += [
                         lambda: t.CountMembers(self.kind(), self.asked(depth)),
                         lambda: t.RankAmong(
@@ -166,12 +173,12 @@ class Writer:
         return t.Choose(cases, down(type_))
 
     def comparison(self, down: Callable[..., Node]) -> Node:
-        kind = self.random.choice([t.INT, t.INT, t.CENTS, t.DAY, t.BOOL, STAGE, t.STRING])
+        kind = self.random.choice([t.INT, *self.types()])
         signs = sorted(t.OPERATORS) if kind.kind in t.ORDERED else ["==", "!="]
         return t.Compare(self.random.choice(signs), down(kind), down(kind))
 
     def one_of(self, down: Callable[..., Node]) -> Node:
-        kind = self.random.choice([t.INT, t.CENTS, t.DAY, t.BOOL, STAGE, t.STRING])
+        kind = self.random.choice(self.types())
         options = tuple(self.literal(kind) for _ in range(self.random.choice([0, 1, 2, 3])))
         return t.OneOf(down(kind), options)
 
@@ -203,12 +210,12 @@ class Writer:
         pick = self.random.random()
         if pick < 0.2:
             return self.literal(type_)
-        named = [name for name, kind in PARAMETERS.items() if kind == type_]
+        named = [name for name, kind in PARAMETERS.items() if kind == type_ and not self.plain]
         if pick < 0.3 and named:
             return t.Parameter(self.random.choice(named), type_)
         if type_ == t.DAY and pick < 0.65:
             return t.Today() if pick < 0.45 else t.Until(self.random.choice(["a", "b", "sure", "n", "stage"]))
-        if type_ == t.BOOL and pick < 0.6:
+        if type_ == t.BOOL and pick < 0.6 and not self.plain:
             return self.under()
         return t.Fact(
             self.random.choice(
