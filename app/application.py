@@ -120,7 +120,7 @@ def create_app(
             if work:
                 tasks.start_soon(worker.forever)
             yield
-            tasks.cancel_scope.cancel()
+            worker.stop()
         await doorkeeper.close()
         await database.dispose()
 

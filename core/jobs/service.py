@@ -87,12 +87,13 @@ class Worker:
         self._database, self._handlers, self._clock = database, handlers, clock
         self._recurring, self._owed = recurring, dict[str, str]()
         self._name = secrets.token_hex(8)
+        self._stopping = anyio.Event()
 
     async def run_due(self, limit: int = 100_000) -> int:
         """Does what is due now, including what that work owes in turn; gives the number of jobs taken."""
         await self._owe_recurring()
         done = 0
-        while done < limit and await self.run_one():
+        while done < limit and not self._stopping.is_set() and await self.run_one():
             done += 1
         return done
 
@@ -116,14 +117,19 @@ class Worker:
             await self._database.in_transaction(lambda session: self._fail(session, job, error, now))
         return True
 
+    def stop(self) -> None:
+        """Lets the job at hand come to its end and takes no other: a transaction is not torn in its middle."""
+        self._stopping.set()
+
     async def forever(self, every: float = 1.0) -> None:
-        """Polls until cancelled."""
-        while True:
+        """Polls until stopped."""
+        while not self._stopping.is_set():
             try:
                 await self.run_due()
             except Exception as error:  # noqa: BLE001  (a database that is away comes back)
                 log.warning("jobs.poll_failed", error=type(error).__name__)
-            await anyio.sleep(every)
+            with anyio.move_on_after(every):
+                await self._stopping.wait()
 
     async def _owe_recurring(self) -> None:
         now = self._clock.now()

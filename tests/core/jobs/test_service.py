@@ -181,3 +181,22 @@ async def test_six_workers_share_sixty_jobs(database: Database, clock: FixedCloc
     async with database.reading() as session:
         left = (await session.execute(select(func.count(col(Job.id))))).scalar_one()
     assert (done, left) == (60, 0)
+
+
+async def test_a_worker_that_is_stopped_ends_the_job_at_hand_and_takes_no_other(
+    database: Database, clock: FixedClock
+) -> None:
+    done: list[int] = []
+
+    async def greet(_session: AsyncSession, payload: dict[str, Any], _now: datetime) -> None:
+        worker.stop()
+        await anyio.sleep(0.05)
+        done.append(payload["n"])
+
+    worker = Worker(database, {"greet": greet}, clock)
+    for n in range(3):
+        await owe(database, clock, payload={"n": n})
+    with anyio.fail_after(10):
+        await worker.forever()
+    assert len(done) == 1
+    assert len(await waiting(database)) == 2
