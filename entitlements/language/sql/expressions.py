@@ -78,7 +78,6 @@ def names_in(*expressions: Expression) -> frozenset[str]:
     return frozenset(name for expression in expressions for name in names(expression))
 
 
-def weight(expression: Expression, weights: Mapping[str, int]) -> int:
-    """How much is worked out for an expression, with what is worked out for the names in it."""
-    parts = sum(1 for _ in visitors.iterate(expression))
-    return parts + sum(weights.get(name, 1) for name in names(expression))
+def size(expression: Expression) -> int:
+    """How much is worked out for an expression."""
+    return sum(1 for _ in visitors.iterate(expression))

@@ -10,7 +10,7 @@ from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.selectable import CTE, FromClause, Select
 from sqlalchemy.types import TypeEngine
 
-from .expressions import names, weight
+from .expressions import names, size
 from .rows import Expression
 
 MAX_WEIGHT = 1_000
@@ -73,21 +73,23 @@ class Layers:
         """The layers from the rows up to the one from which the answers are read."""
         said = Counter(name for expression in answers for name in names(expression))
         needed = [frozenset(said)]
+        uses_of = {name: Counter(names(made)) for layer in self._named for name, made in layer.items()}
         for below in reversed(range(top)):
             above = needed[0]
-            own = {name: made for name, made in self._named[below].items() if name in above}
-            uses = Counter(name for made in own.values() for name in names(made))
+            own = above & self._named[below].keys()
+            uses = sum((uses_of[name] for name in own), Counter[str]())
             if below == self.level:
                 uses.update(name for beside in self.beside for name in (*beside.uses, beside.own))
             said.update(uses)
-            needed.insert(0, frozenset((above - own.keys()) | (uses.keys() & self.columns.keys())))
+            needed.insert(0, frozenset((above - own) | (uses.keys() & self.columns.keys())))
 
         layer = self._lowest(needed[0], source)
         weights = dict.fromkeys(needed[0], 1)
         for number in range(top):
             above, made = needed[number + 1], self._named[number]
             for name in above & made.keys():
-                weights[name] = weight(made[name], weights)
+                parts = sum(times * weights[part] for part, times in uses_of[name].items() if part in weights)
+                weights[name] = size(made[name]) + parts
             heavy = any((said[name] - 1) * weights[name] > MAX_WEIGHT for name in above)
             kept = heavy or (bool(self.beside) and number + 1 == self.level)
             if kept:

@@ -1,0 +1,190 @@
+"""What `citycard rules try` says, by hand and by the line."""
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app.cli.ruling import answer_line, rules
+
+PERSON = {"birth_date": "2010-05-01", "sgb2": {"value": True, "since": "2026-01-01", "until": "2026-12-31"}}
+
+
+def ask(*arguments: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(rules, ["try", *arguments], input=given)
+
+
+def told(result: Result) -> dict[str, object]:
+    assert result.exit_code == 0, result.output
+    lines = (line.split(maxsplit=1) for line in result.output.splitlines()[:2])
+    return {back_end: json.loads(said) for back_end, said in lines}
+
+
+def test_both_back_ends_answer_and_both_are_shown() -> None:
+    result = ask(
+        "--expr", "sgb2 && under(birth_date, 18)", "--facts", json.dumps(PERSON), "--on", "2026-09-16"
+    )
+    assert told(result) == {"interpreter": {"value": True}, "sql": {"value": True}}
+
+
+def test_the_day_counts() -> None:
+    result = ask("--expr", "sgb2", "--facts", json.dumps(PERSON), "--on", "2027-01-01")
+    assert told(result) == {"interpreter": {"value": False}, "sql": {"value": False}}
+
+
+def test_what_is_missing_is_named_with_the_register_to_ask() -> None:
+    result = ask("--expr", "sgb2 || kiz", "--on", "2026-09-16")
+    assert told(result)["sql"] == {"unknown": ["kiz", "sgb2"]}
+    assert "sgb2: ask jobcenter" in result.output
+
+
+def test_the_registers_complete_lists_can_be_taken_at_their_word() -> None:
+    result = ask(
+        "--expr", "sgb2 || any_member(wohngeld_household, wog)", "--rest-absent", "--on", "2026-09-16"
+    )
+    assert told(result)["sql"] == {"value": False}
+
+
+def test_a_household_is_asked() -> None:
+    others = {"registered_household": [{"kiz": True}, {"kiz": False}]}
+    result = ask(
+        "--expr", "count_members(registered_household, kiz)", "--facts", '{"kiz": true}',
+        "--households", json.dumps(others), "--on", "2026-09-16",
+    )  # fmt: skip
+    assert told(result) == {"interpreter": {"value": 2}, "sql": {"value": 2}}
+
+
+def test_the_amounts_are_those_of_the_day() -> None:
+    for on, amount in (("2023-08-01", 11600), ("2026-08-01", 13000)):
+        assert told(ask("--expr", "param.school_supplies_august", "--on", on))["sql"] == {"value": amount}
+
+
+def test_facts_can_come_from_a_file(tmp_path) -> None:
+    path = tmp_path / "facts.json"
+    path.write_text(json.dumps(PERSON), encoding="utf-8")
+    assert told(ask("--expr", "sgb2", "--facts", f"@{path}", "--on", "2026-09-16"))["sql"] == {"value": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--expr", "sgb2 &&"], "line 1"),
+        (["--expr", "sgb3"], "did you mean sgb2?"),
+        (["--expr", "sgb2", "--facts", "{"], "cannot be read"),
+        (["--expr", "sgb2", "--facts", "[]"], "is a JSON object"),
+        (["--expr", "sgb2", "--facts", '{"sgb3": true}'], "there is no fact sgb3"),
+        (["--expr", "sgb2", "--facts", '{"sgb2": "yes"}'], "sgb2 is true or false"),
+        (
+            ["--expr", "sgb2", "--facts", '{"sgb2": {"value": true, "until": "soon"}}'],
+            "since and until are days",
+        ),
+        (["--expr", "sgb2", "--households", '{"flat": []}'], "no kind of household flat"),
+        (["--expr", "sgb2", "--city", "nowhere"], "nowhere"),
+        ([], "give a rule with --expr"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_plainly(arguments: list[str], complaint: str) -> None:
+    result = ask(*arguments)
+    assert result.exit_code != 0
+    assert complaint in result.output
+    assert "Traceback" not in result.output
+
+
+# --- by the line: what CEL's own examples expect, as far as rules can say it ------------------------------------
+
+
+def line(expr: str, **variables: tuple[str, object]) -> dict[str, object]:
+    known = {name: {"type": type_, "value": value} for name, (type_, value) in variables.items()}
+    said = answer_line(json.dumps({"expr": expr, "vars": known}))
+    assert said["interpreter"] == said["sql"]
+    return said["sql"]
+
+
+@pytest.mark.parametrize(
+    ("expr", "variables", "expected"),
+    [
+        ("x > 1", {"x": ("int", 2)}, {"value": True}),
+        ("x", {"x": ("int", "-9223372036854775808")}, {"value": -(2**63)}),
+        ("-x", {"x": ("int", -(2**63))}, {"error": "overflow"}),
+        ("x + 1", {"x": ("int", 2**63 - 1)}, {"error": "overflow"}),
+        ("x - 1", {"x": ("int", -(2**63))}, {"error": "overflow"}),
+        ("x * x", {"x": ("int", 3037000500)}, {"error": "overflow"}),
+        ("x * x", {"x": ("int", 3037000499)}, {"value": 3037000499**2}),
+        ("x * -1", {"x": ("int", -(2**63))}, {"error": "overflow"}),
+        ("0 * (x * 0)", {"x": ("int", 2**63 - 1)}, {"value": 0}),
+        ("x * (y * 0)", {"x": ("int", 2**40), "y": ("int", 2**40)}, {"value": 0}),
+        ("x + 1 > 0 || y", {"x": ("int", 2**63 - 1), "y": ("bool", True)}, {"value": True}),
+        ("x + 1 > 0 && y", {"x": ("int", 2**63 - 1), "y": ("bool", False)}, {"value": False}),
+        ("x + 1 > 0 || y", {"x": ("int", 2**63 - 1), "y": ("bool", None)}, {"unknown": ["y"]}),
+        ("x + 1 > 0 || y", {"x": ("int", 2**63 - 1), "y": ("bool", False)}, {"error": "overflow"}),
+        ("x || y", {"x": ("bool", None), "y": ("bool", True)}, {"value": True}),
+        ("x && y", {"x": ("bool", None), "y": ("bool", None)}, {"unknown": ["x", "y"]}),
+        ("x ? 'a' : 'b'", {"x": ("bool", None)}, {"unknown": ["x"]}),
+        ("x ? y : 'b'", {"x": ("bool", True), "y": ("string", "ä\U0001f3ab")}, {"value": "ä\U0001f3ab"}),
+        ("true ? x : y", {"x": ("int", 1), "y": ("int", None)}, {"value": 1}),
+        ("x == 'a' + 1", {"x": ("string", "a")}, None),
+        ("x == '\\u00e4'", {"x": ("string", "ä")}, {"value": True}),
+        ("x == 'A'", {"x": ("string", "a")}, {"value": False}),
+        ("x == r'\\n'", {"x": ("string", "\\n")}, {"value": True}),
+        ("x", {"x": ("string", "'; DROP TABLE tried; --")}, {"value": "'; DROP TABLE tried; --"}),
+        ("x in ['a', 'b']", {"x": ("string", "b")}, {"value": True}),
+        ("x in []", {"x": ("string", "b")}, {"value": False}),
+        ("x in [1, 2]", {"x": ("int", None)}, {"unknown": ["x"]}),
+        ("x == 'sek1'", {"x": ("enum(primary, sek1)", "sek1")}, {"value": True}),
+        ("x == 'none'", {"x": ("enum(primary, sek1)", "sek1")}, None),
+        ("x < day('2026-01-31')", {"x": ("day", "2026-01-30")}, {"value": True}),
+        ("greatest(x, day('2026-01-31'))", {"x": ("day", "2026-01-30")}, {"value": "2026-01-31"}),
+        ("x * 100 <= cents(15000)", {"x": ("cents", 150)}, {"value": True}),
+        ("2 * 3 + 4", {}, {"value": 10}),
+        ("-(-9223372036854775808)", {}, {"error": "overflow"}),
+        ("true", {}, {"value": True}),
+    ],
+)
+def test_a_case_is_answered_by_both(
+    expr: str, variables: dict[str, tuple[str, object]], expected: object
+) -> None:
+    said = line(expr, **variables)
+    if expected is None:
+        assert said.keys() == {"error"}
+        assert str(said["error"]).startswith("line 1, column")
+    else:
+        assert said == expected
+        assert type(said.get("value")) is type(expected.get("value"))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not json",
+        "[]",
+        "{}",
+        '{"expr": 1}',
+        '{"expr": "x", "vars": []}',
+        '{"expr": "x", "vars": {"x": 1}}',
+        '{"expr": "x", "vars": {"x": {"value": 1}}}',
+        '{"expr": "x", "vars": {"x": {"type": "double", "value": 1}}}',
+        '{"expr": "x", "vars": {"x": {"type": "int", "value": true}}}',
+        '{"expr": "x", "vars": {"x": {"type": "int", "value": 9223372036854775808}}}',
+        '{"expr": "x", "vars": {"x": {"type": "int", "value": 1.5}}}',
+        '{"expr": "x", "vars": {"x": {"type": "bool", "value": 1}}}',
+        '{"expr": "x", "vars": {"x": {"type": "day", "value": "2026-02-30"}}}',
+        '{"expr": "x", "vars": {"x": {"type": "string", "value": "\\ud800"}}}',
+        '{"expr": "x", "vars": {"x": {"type": "enum(a, b)", "value": "c"}}}',
+        '{"expr": "' + "(" * 5_000 + '"}',
+        "[" * 100_000,
+    ],
+)
+def test_a_line_that_is_no_case_is_an_error_to_both(text: str) -> None:
+    said = answer_line(text)
+    assert said["interpreter"] == said["sql"]
+    assert said["sql"].keys() == {"error"}
+
+
+def test_each_line_has_its_answer_and_empty_ones_have_none() -> None:
+    cases = '{"expr": "1 + 1"}\n\nnonsense\n{"expr": "x", "vars": {"x": {"type": "bool", "value": null}}}\n'
+    result = ask("--json", given=cases)
+    assert result.exit_code == 0
+    answers = [json.loads(text) for text in result.output.splitlines()]
+    assert answers[0] == {"interpreter": {"value": 2}, "sql": {"value": 2}}
+    assert "error" in answers[1]["sql"]
+    assert answers[2]["sql"] == {"unknown": ["x"]}
