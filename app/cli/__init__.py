@@ -18,6 +18,7 @@ _ROOMS = {
     "serve": "running",
     "vault": "running",
     "audit": "auditing",
+    "rules": "ruling",
     "verify-sd-jwt": "verifying",
 }
 
