@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, insert, literal, select, true, update
+from sqlalchemy import and_, exists, func, insert, literal, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
@@ -276,15 +276,15 @@ async def take_up(
         .execution_options(synchronize_session=False)
     )
     other = aliased(DeliveryRow)
-    incomplete = exists().where(
-        col(other.delivery_id) == col(DeliveryRow.delivery_id),
-        col(other.position) == col(DeliveryRow.position),
+    incomplete = select(col(other.delivery_id), col(other.position)).where(
+        col(other.delivery_id).in_(of_register),
+        col(other.result) == Result.NO_LINK.value,
         col(other.number_hash).is_not(None),
         col(other.person_id).is_(None),
     )
     ready = await session.execute(
         update(DeliveryRow)
-        .where(waited, ~incomplete)
+        .where(waited, tuple_(col(DeliveryRow.delivery_id), col(DeliveryRow.position)).not_in(incomplete))
         .values(result=None)
         .returning(col(DeliveryRow.delivery_id))
         .execution_options(synchronize_session=False)
