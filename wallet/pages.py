@@ -67,7 +67,14 @@ async def card_page(
             "chosen": chosen,
             "pots": await allowances.pots_of(session, family[chosen]),
             "name_of": name_of,
-            "inbox": await inbox.read(session, caller, language, settings=settings, now=now),
+            "zone": settings.zone,
+            "messages": [
+                message
+                for message in (
+                    await inbox.read(session, caller, language, settings=settings, now=now)
+                ).messages
+                if message.person_id == family[chosen]
+            ],
         },
     )
 

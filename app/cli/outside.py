@@ -25,6 +25,7 @@ MISSING = {
     "scanner": ("Dieses Prüfgerät ist noch nicht angemeldet: citycard scanner enrol CODE", "Enrol this scanner first: citycard scanner enrol CODE"),
     "receipt": ("Bitte zuerst einen Code prüfen; er muss gelten.", "Check a code first; it must be accepted."),
     "offer": ("Dieses Angebot gab es bei der letzten Prüfung nicht.", "The last check did not bring this offer."),
+    "keys": ("Die Schlüssel dieses Geräts sind zu alt; bitte neu anmelden: citycard scanner enrol CODE", "The keys of this device are too old; enrol it again: citycard scanner enrol CODE"),
     "bundle": ("Es liegt noch kein Paket für das Prüfen ohne Netz vor: citycard scanner bundle", "There is nothing to check by offline yet: citycard scanner bundle"),
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from app.walk.wire import Wire
 from core import jose
 from core.access.signatures import sign_request
 from core.clock import day_of
+from core.jose import TokenRefused
 from issuers.credentials.card import CardId
 from issuers.trustlist.rules import TrustList
 from issuers.trustlist.rules import read as read_trust_list
@@ -104,7 +105,13 @@ class Scanner:
         # an anchor of the list before has signed it.
         held = _trust_list(kept["bundle"]["trust_list"]) if kept else None
         trusted = held or _trust_list(view.trust_list)
-        kit = open_bundle(view, trusted.anchors_at(max(now, trusted.issued_at)), held, now)
+        try:
+            kit = open_bundle(view, trusted.anchors_at(max(now, trusted.issued_at)), held, now)
+        except TokenRefused:
+            if held is None:
+                raise
+            # The keys have changed since the last bundle, and none that this device trusts vouches for the new ones.
+            raise NotThere("keys") from None
         memory = self._memory()
         remember(memory, kit)
         self._drawer.write(BUNDLE, {"bundle": said, "ahead": self.wire.ask_time().total_seconds()})

@@ -203,7 +203,7 @@ async def list_deliveries(
     "/deliveries/{delivery_id:uuid}",
     operation_id="getDelivery",
     guards=[READERS],
-    responses=problems(401, 403, 404),
+    responses=problems(400, 401, 403, 404),
 )
 async def get_delivery(
     delivery_id: FromPath[UUID], caller: NamedDependency[Caller], session: NamedDependency[AsyncSession]
@@ -240,7 +240,7 @@ async def list_rows(
     "/deliveries/{delivery_id:uuid}/release",
     operation_id="releaseDelivery",
     status_code=200,
-    responses=problems(401, 403, 404, 409),
+    responses=problems(400, 401, 403, 404, 409),
 )
 async def release(
     delivery_id: FromPath[UUID],
@@ -256,7 +256,7 @@ async def release(
     "/deliveries/{delivery_id:uuid}/rejection",
     operation_id="rejectDelivery",
     status_code=200,
-    responses=problems(401, 403, 404, 409),
+    responses=problems(400, 401, 403, 404, 409),
 )
 async def reject(
     delivery_id: FromPath[UUID],
@@ -318,7 +318,7 @@ async def link_review(
     "/reviews/{review_id:uuid}/dismiss",
     operation_id="dismissReview",
     status_code=200,
-    responses=problems(401, 403, 404, 409),
+    responses=problems(400, 401, 403, 404, 409),
 )
 async def dismiss_review(
     *,
@@ -351,7 +351,7 @@ async def merge_persons(
     "/people/{person_id:uuid}/forgetting",
     operation_id="forgetPerson",
     status_code=204,
-    responses=problems(401, 403, 404),
+    responses=problems(400, 401, 403, 404),
 )
 async def forget_person(
     person_id: FromPath[UUID],

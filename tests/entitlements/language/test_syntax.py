@@ -194,10 +194,10 @@ def test_a_mistake_is_named_with_its_place_and_with_what_to_do(
     ],
 )
 def test_hostile_text_ends_quickly_with_a_clear_error(text: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()  # a busy machine is no slow parser
     with pytest.raises(RuleError):
         parse(text, VOCABULARY)
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 def test_what_is_just_within_the_limits_is_read() -> None:
