@@ -14,7 +14,7 @@ from litestar.response import Template
 from litestar.static_files import create_static_files_router
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.pages.reference import groups, known_problems
+from app.pages.reference import described, groups, known_problems
 from core.access.rules import anyone
 from core.errors import NotFound, ProblemResponse, problem
 from core.pages import LANGUAGES, language_of, texts
@@ -64,7 +64,7 @@ async def start(
 @get("/api", include_in_schema=False)
 async def reference(request: Request[Any, Any, Any]) -> Template:
     """Every operation of the API on one page, made from the same description as openapi.yaml."""
-    schema = request.app.openapi_schema.to_schema()
+    schema = described(request.app)
     return page(request, "app/reference.html", info=schema["info"], groups=groups(schema))
 
 
