@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
 
 from core.audit.service import note
+from core.bulk import chunks, insert_new, table_of
 from core.clock import day_of
 from core.database import Moment
 from core.settings import Settings
@@ -25,7 +26,6 @@ from entitlements.facts.history import Listing, Stating, deny, learn, learn_memb
 from entitlements.facts.models import Fact
 from entitlements.facts.service import members, refresh
 from entitlements.language import Kind, Value
-from entitlements.people.bulk import chunks, insert_new, table_of
 from entitlements.people.models import Household, Membership, Person
 from entitlements.people.rules import PersonIdentity
 from entitlements.people.service import keep_identifications, keep_identities, make_persons

@@ -16,6 +16,7 @@ from sqlmodel import col
 
 from core.access.rules import Caller
 from core.audit.service import note
+from core.bulk import insert_rows, table_of
 from core.clock import day_of
 from core.database import Database, new_id
 from core.errors import Conflict, Unprocessable
@@ -41,7 +42,6 @@ from entitlements.deliveries.rules import (
 )
 from entitlements.facts.history import typed
 from entitlements.facts.rules import OPEN, last_day
-from entitlements.people.bulk import insert_rows, table_of
 from entitlements.people.rules import IDENTITY_FIELDS
 from entitlements.people.service import identification_hash
 from entitlements.registers.models import Register

@@ -12,11 +12,11 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from core.bulk import chunks, insert_new, insert_rows, table_of
 from core.database import new_id
 from entitlements.facts.models import Fact
 from entitlements.facts.rules import Denial, Piece, Statement, last_day, settle
 from entitlements.language import Value
-from entitlements.people.bulk import chunks, insert_new, insert_rows, table_of
 from entitlements.people.models import Membership, Roster
 
 

@@ -29,13 +29,13 @@ from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
 
+from core.bulk import chunks, table_of
 from core.errors import Unprocessable
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, REGISTERS
 from entitlements.facts.history import plain
 from entitlements.facts.models import CURRENT, UNTIL, Fact, column_type
 from entitlements.facts.rules import OPEN, Held, Holding, complete, held_on, next_turn
 from entitlements.language import Kind, Stated, Subject, Value
-from entitlements.people.bulk import chunks, table_of
 from entitlements.people.models import Membership, Person
 from entitlements.people.service import aliases
 from entitlements.registers.rules import Remit

@@ -15,10 +15,10 @@ from sqlmodel import col
 
 from core.access.rules import Caller, Channel, PrincipalKind, Role
 from core.audit.service import note
+from core.bulk import chunks, insert_for, insert_new, insert_rows, table_of
 from core.errors import Conflict, NotFound, Unprocessable
 from core.jobs.service import enqueue
 from core.vault import Label, Vault, new_key, open_sealed, seal, unwrap_key, wrap_key
-from entitlements.people.bulk import chunks, insert_for, insert_new, insert_rows, table_of
 from entitlements.people.models import (
     ActivationCode,
     Guardianship,

@@ -15,10 +15,10 @@ from core.access.models import Principal
 from core.access.rules import Caller, PrincipalKind, Role
 from core.access.service import enrol
 from core.audit.service import note
+from core.bulk import chunks, insert_new, insert_rows, table_of
 from core.database import new_id
 from core.errors import Conflict, NotAllowed, NotFound, Unprocessable
 from core.vault import Vault, open_sealed, seal
-from entitlements.people.bulk import chunks, insert_new, insert_rows, table_of
 from entitlements.people.rules import PersonIdentity
 from entitlements.people.service import identity_of, keys_of, roots, search_by_name
 from entitlements.registers.models import Completion, Link, LinkMade, Register, Review, ReviewState
