@@ -6,30 +6,16 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, bindparam, insert
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
 from entitlements.facts.models import CURRENT, UNTIL
 from entitlements.language import Kind
 from entitlements.language.days import years_before
-from entitlements.language.sql import Cell, Rows, Shared
 from entitlements.people.models import Person
 
 LEARNED = datetime(2026, 1, 1, tzinfo=UTC)
-
-CURRENT_ROWS = Rows(
-    source=CURRENT,
-    key=CURRENT.c.person_id,
-    facts={
-        name: Cell(CURRENT.c[name], until=CURRENT.c[name + UNTIL], always_known=kind.always_known)
-        for name, kind in CATALOGUE.items()
-    },
-    households={
-        name: Shared(CURRENT.c[name], bindparam(f"alone_{name}", type_=Boolean())) for name in HOUSEHOLDS
-    },
-)
-"""The wide row as rules read it; who is in no household is known to be in none where the list is complete."""
 
 
 def wide_rows(count: int, on: date, register: UUID, seed: int = 1) -> Iterator[dict[str, Any]]:
