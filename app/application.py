@@ -12,7 +12,6 @@ from litestar import Litestar, Request, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import License
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
@@ -22,6 +21,7 @@ import app.pages.routes
 import app.tables
 from app.doors import ROUTERS
 from app.handlers import handlers, recurring
+from app.pages.reference import SettledJson, SettledYaml
 from core import errors, idempotency
 from core.access.doorkeeper import Doorkeeper
 from core.access.middleware import Authentication
@@ -147,7 +147,7 @@ def create_app(
             license=License(name="EUPL-1.2", identifier="EUPL-1.2"),
             use_handler_docstrings=True,
             # The description only; the page that shows it is ours (/api) and asks nobody else for anything.
-            render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
+            render_plugins=[SettledJson(), SettledYaml()],
         ),
         template_config=TemplateConfig(directory=TEMPLATES, engine=JinjaTemplateEngine),
         lifespan=[lifespan],

@@ -2,25 +2,63 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
 from core.errors import PREFIX, DomainError
 
 
 def described(application: Litestar) -> dict[str, Any]:
-    """The API's description, the same in every process.
+    """The API's description, the same in every process."""
+    return settled(application.openapi_schema.to_schema())
+
+
+def settled(schema: dict[str, Any]) -> dict[str, Any]:
+    """A description without what chance put into it.
 
     A field's own words on an enum land in the component that all fields share, by chance of order; so a component
     that lists words says nothing but the words.
     """
-    schema: dict[str, Any] = application.openapi_schema.to_schema()
-    for component in schema["components"]["schemas"].values():
+    found: dict[str, Any] = _plain(schema)
+    for component in found["components"]["schemas"].values():
         if "enum" in component:
             for member in ("description", "examples", "default"):
                 component.pop(member, None)
-    return schema
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """The value in types that YAML has; sets in an order that does not change from run to run."""
+    match value:
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case set() | frozenset():
+            return sorted(_plain(item) for item in value)
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case Enum():
+            return value.value
+        case str() | int() | float() | None:
+            return value
+        case _:
+            return str(value)
+
+
+class SettledJson(JsonRenderPlugin):
+    """/schema/openapi.json, as openapi.yaml says it."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return super().render(request, settled(openapi_schema))
+
+
+class SettledYaml(YamlRenderPlugin):
+    """/schema/openapi.yaml, as the file of that name says it."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return super().render(request, settled(openapi_schema))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """openapi.yaml says what the application says."""
 
+import json
 import os
 import subprocess
 import sys
 
 import yaml
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
 
 from app.cli.running import OPENAPI, openapi_text
 
@@ -15,6 +18,13 @@ def test_the_committed_description_is_true() -> None:
         "run `make schema` and read the difference"
     )
     assert committed == openapi_text()
+
+
+async def test_the_served_description_says_the_same(client: AsyncTestClient[Litestar]) -> None:
+    committed = yaml.safe_load(OPENAPI.read_text(encoding="utf-8"))
+    for name, read in (("openapi.json", json.loads), ("openapi.yaml", yaml.safe_load)):
+        served = read((await client.get(f"/schema/{name}")).text)
+        assert served["components"]["schemas"] == committed["components"]["schemas"]
 
 
 def test_the_description_is_openapi_3_1() -> None:
