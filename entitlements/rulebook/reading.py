@@ -1,10 +1,12 @@
 """Reads a rulebook's YAML, parses its rules, and refuses the whole if a day lacks a rule or an amount."""
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import yaml
 
@@ -33,6 +35,7 @@ from .programmes import (
     RuleVersion,
     Tariff,
     TariffRule,
+    Terms,
     Validity,
     WorkedCase,
 )
@@ -40,6 +43,9 @@ from .programmes import (
 UNITS = {kind.value: Type(kind) for kind in Kind if kind is not Kind.ENUM}
 PERIOD = re.compile(r"P(\d{1,2})([MY])")
 TARIFF_BITS = 32
+NOTHING = t.Tree(t.Literal(t.CENTS, 0))
+Shared = Mapping[str, tuple[Ground, ...]]
+"""Tables of grounds that several programmes of a city rest on, by name."""
 
 
 class RulebookError(Unprocessable):
@@ -54,10 +60,11 @@ class RulebookError(Unprocessable):
 
 
 class _Section(dict[Any, Any]):
-    """A mapping of the file that remembers its line and those of its values."""
+    """A mapping of the file that remembers its line and those of its values, and how it was written."""
 
     line: int
     lines: dict[Any, int]
+    written: str
 
 
 class _Loader(yaml.SafeLoader):
@@ -67,6 +74,7 @@ class _Loader(yaml.SafeLoader):
 def _section(loader: _Loader, node: yaml.MappingNode) -> Iterable[_Section]:
     section = _Section()
     section.line, section.lines = node.start_mark.line + 1, {}
+    section.written = _written(node)
     yield section
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
@@ -83,17 +91,31 @@ def _section(loader: _Loader, node: yaml.MappingNode) -> Iterable[_Section]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _section)
 
 
+def _written(node: yaml.MappingNode) -> str:
+    """The lines as they stand in the text, moved to the left margin."""
+    start, end = node.start_mark, node.end_mark
+    return textwrap.dedent(" " * start.column + start.buffer[start.pointer : end.pointer]).rstrip()
+
+
 def _open(path: Path) -> _Section:
+    return _section_of(path.read_text(encoding="utf-8"), path.name)
+
+
+def _section_of(text: str, file: str, loader: type[_Loader] = _Loader) -> _Section:
     try:
-        with path.open(encoding="utf-8") as file:
-            # A subclass of the safe loader: it constructs nothing but plain values and sections.
-            content = yaml.load(file, Loader=_Loader)  # noqa: S506
+        # A subclass of the safe loader: it constructs nothing but plain values and sections.
+        content = yaml.load(text, Loader=loader)  # noqa: S506
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "this is not YAML"
-        raise RulebookError(str(problem), path.name, mark.line + 1 if mark else 1) from None
+        raise RulebookError(str(problem), file, mark.line + 1 if mark else 1) from None
+    except (RecursionError, ValueError):
+        # Brackets deeper than a parser can follow, or a day that no calendar has.
+        raise RulebookError(
+            "this is nested too deeply, or holds a day that does not exist", file, 1
+        ) from None
     if not isinstance(content, _Section):
-        raise RulebookError("the file must hold a mapping", path.name, 1)
+        raise RulebookError("the file must hold a mapping", file, 1)
     return content
 
 
@@ -150,6 +172,10 @@ class _Page:
         below = self.page(key)
         return {str(name): below.page(name) for name in below.section}
 
+    def named_lists(self, key: str) -> tuple[str, ...]:
+        """The names under which lists stand in a section below."""
+        return tuple(map(str, self.page(key).section)) if key in self.section else ()
+
     def label(self) -> Mapping[str, str]:
         label = self.page("label")
         label.only(*LANGUAGES)
@@ -175,8 +201,8 @@ class _Page:
             raise self.wrong(f"{key} must answer with {wanted}, but this is {tree.type}", key)
         return tree
 
-    def optional_rule(self, key: str, known: Vocabulary) -> Tree | None:
-        return self.rule(key, known) if key in self.section else None
+    def optional_rule(self, key: str, known: Vocabulary, wanted: Type = t.BOOL) -> Tree | None:
+        return self.rule(key, known, wanted) if key in self.section else None
 
     def reason(self, key: str = "reason") -> ReasonTemplate:
         if isinstance(self.section.get(key), _Section):
@@ -204,7 +230,7 @@ NOTED = ("statute", "source", "assumption", "note")
 def load_rulebook(path: Path) -> Rulebook:
     """Reads the rulebook of one city from its folder: `rulebook.yaml`, the programmes, and their worked cases."""
     front = _Page(_open(path / "rulebook.yaml"), "rulebook.yaml")
-    front.only("city", "tariffs", "parameters", "note")
+    front.only("city", "tariffs", "parameters", "grounds", "note")
     tariffs = _tariffs(front)
     files = sorted(
         f for f in path.glob("*.yaml") if f.name != "rulebook.yaml" and not f.name.endswith(".cases.yaml")
@@ -219,9 +245,10 @@ def load_rulebook(path: Path) -> Rulebook:
             parameters[name] = _parameter(name, entry)
     known = vocabulary({name: parameter.type for name, parameter in parameters.items()})
 
+    shared = {name: _grounds(front.page("grounds"), name, known) for name in front.named_lists("grounds")}
     programmes: dict[str, ProgrammeRules] = {}
     for page in pages:
-        rules = _programme(page, known, parameters, tariffs)
+        rules = _programme(page, known, parameters, tariffs, shared)
         if rules.name in programmes:
             raise page.wrong(f"the programme {rules.name} stands in another file too", "programme")
         programmes[rules.name] = rules
@@ -270,13 +297,17 @@ def _parameter(name: str, page: _Page) -> Parameter:
 
 
 def _programme(
-    page: _Page, known: Vocabulary, parameters: Mapping[str, Parameter], tariffs: Mapping[str, Tariff]
+    page: _Page,
+    known: Vocabulary,
+    parameters: Mapping[str, Parameter],
+    tariffs: Mapping[str, Tariff],
+    shared: Shared,
 ) -> ProgrammeRules:
     page.only("programme", "label", "parameters", "versions", *NOTED)
     name = page.text("programme")
     versions: list[RuleVersion] = []
     for entry in page.pages("versions"):
-        version = _version(name, entry, known, tariffs)
+        version = _version(name, entry, known, tariffs, shared)
         before = versions[-1] if versions else None
         if before and (before.until is None or version.since <= before.until):
             raise entry.wrong(
@@ -298,19 +329,22 @@ def _programme(
     return ProgrammeRules(name, page.label(), tuple(versions))
 
 
-def _version(programme: str, page: _Page, known: Vocabulary, tariffs: Mapping[str, Tariff]) -> RuleVersion:
+def _version(
+    programme: str, page: _Page, known: Vocabulary, tariffs: Mapping[str, Tariff], shared: Shared
+) -> RuleVersion:
     page.only(
-        *("from", "until", "requires", "grounds", "hit", "otherwise", "refer", "validity", "tariffs"),
-        *("allowances", "amounts", "charges", "after", *NOTED),
+        *("from", "until", "requires", "grounds", "on_request", "hit", "otherwise", "refer", "validity"),
+        *("tariffs", "allowances", "amounts", "charges", "after", *NOTED),
     )
     since, until = page.day("from"), page.get("until", date, None)
     if until is not None and until < since:
         raise page.wrong("a rule ends on or after its first day", "until")
-    grounds = tuple(_ground(entry, known) for entry in page.pages("grounds"))
-    if not grounds:
-        raise page.wrong("a rule needs at least one ground", "grounds")
-    if len({ground.name for ground in grounds}) < len(grounds):
-        raise page.wrong("two grounds have the same name", "grounds")
+    if isinstance(page.section.get("grounds"), str):
+        grounds = shared[page.one_of("grounds", tuple(shared))]
+    else:
+        grounds = _grounds(page, "grounds", known)
+    if page.get("on_request", bool, False):
+        grounds = tuple(replace(ground, on_request=True) for ground in grounds)
     return RuleVersion(
         programme=programme,
         since=since,
@@ -335,10 +369,26 @@ def _requirement(page: _Page, known: Vocabulary) -> Requirement:
     return Requirement(page.rule("when", known), page.reason(), page.origin())
 
 
+def _grounds(page: _Page, key: str, known: Vocabulary) -> tuple[Ground, ...]:
+    grounds = tuple(_ground(entry, known) for entry in page.pages(key))
+    if not grounds:
+        raise page.wrong("a rule needs at least one ground", key)
+    if len({ground.name for ground in grounds}) < len(grounds):
+        raise page.wrong("two grounds have the same name", key)
+    return grounds
+
+
 def _ground(page: _Page, known: Vocabulary) -> Ground:
-    page.only("name", "when", "payer", "reason", *NOTED)
-    payer = page.text("payer", None)
-    return Ground(page.text("name"), page.rule("when", known), payer, page.reason(), page.origin())
+    page.only("name", "when", "payer", "reason", "on_request", "reaches_back", *NOTED)
+    return Ground(
+        name=page.text("name"),
+        when=page.rule("when", known),
+        payer=page.text("payer", None),
+        reason=page.reason(),
+        origin=page.origin(),
+        on_request=page.get("on_request", bool, False),
+        reaches_back=page.months("reaches_back"),
+    )
 
 
 def _referral(page: _Page, known: Vocabulary) -> Referral:
@@ -361,16 +411,29 @@ def _tariff_rule(page: _Page, known: Vocabulary, tariffs: Mapping[str, Tariff]) 
 
 
 def _allowance(page: _Page, known: Vocabulary) -> AllowanceRule:
-    page.only("kind", "monthly", "when", "accrual", "carry_over", "grace", *NOTED)
+    page.only(
+        *("kind", "terms", "monthly", "unit_ceiling", "ceiling"),
+        *("when", "accrual", "carry_over", "grace", *NOTED),
+    )
     page.months("grace")
+    terms = page.one_of("terms", get_args(Terms), "monthly")
+    by_month = terms == "monthly"
+    for key in ("unit_ceiling", "ceiling") if by_month else ("monthly", "accrual", "carry_over"):
+        if key in page.section:
+            raise page.wrong(f"{key} means nothing where the terms are {terms}", key)
     return AllowanceRule(
         kind=page.text("kind"),
-        monthly=page.rule("monthly", known, t.CENTS),
+        monthly=page.rule("monthly", known, t.CENTS) if by_month else NOTHING,
         when=page.optional_rule("when", known),
-        accrual=page.one_of("accrual", ("monthly", "upfront")),
-        carry_over=page.one_of("carry_over", ("none", "within_approval", "to_next_approval")),
+        accrual=page.one_of("accrual", ("monthly", "upfront")) if by_month else "monthly",
+        carry_over=page.one_of("carry_over", ("none", "within_approval", "to_next_approval"))
+        if by_month
+        else "none",
         grace=page.text("grace", "P0M"),
         origin=page.origin(),
+        terms=terms,
+        unit_ceiling=page.optional_rule("unit_ceiling", known, t.CENTS),
+        ceiling=page.optional_rule("ceiling", known, t.CENTS),
     )
 
 
