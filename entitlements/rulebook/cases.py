@@ -36,6 +36,9 @@ def said_by(ruling: Ruling) -> Mapping[str, Any]:
         "until": ruling.until,
         "tariffs": list(ruling.tariffs),
         "allowances": {grant.kind: grant.monthly_cents for grant in ruling.allowances},
+        "terms": {grant.kind: grant.terms for grant in ruling.allowances},
+        "unit_ceilings": {grant.kind: grant.unit_ceiling_cents for grant in ruling.allowances},
+        "ceilings": {grant.kind: grant.ceiling_cents for grant in ruling.allowances},
         "allowances_since": {grant.kind: grant.since for grant in ruling.allowances},
         "allowances_until": {grant.kind: grant.until for grant in ruling.allowances},
         "amounts": {due.kind: due.cents for due in ruling.amounts},
@@ -43,6 +46,8 @@ def said_by(ruling: Ruling) -> Mapping[str, Any]:
         "reasons": [reason.code for reason in ruling.reasons],
         "missing": {missing.fact: missing.register for missing in ruling.missing},
         "changes_on": ruling.changes_on,
+        "on_request": ruling.on_request,
+        "reaches_back": ruling.reaches_back,
     }
 
 

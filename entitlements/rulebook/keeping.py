@@ -10,18 +10,12 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 
 from entitlements.language import Kind, Tree, Type, Value, canonical_json
 
-from .programmes import Outcome, RuleVersion
+from .programmes import Outcome, RuleVersion, plain
 
 
 def to_json(value: object) -> Any:
     """A part of a rulebook as plain lists, mappings and scalars."""
-    if isinstance(value, Tree):
-        return value.to_json()
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, tuple):
-        return [to_json(item) for item in value]
-    return value.isoformat() if isinstance(value, date) else value
+    return plain(value)
 
 
 def version_from_json(content: Mapping[str, Any]) -> RuleVersion:
@@ -71,5 +65,7 @@ def _read(kind: Any, value: Any) -> Any:
     if kind is Outcome:
         return Outcome(value)
     if is_dataclass(kind) and isinstance(kind, type):
-        return kind(**{f.name: _read(_hints(kind)[f.name], value[f.name]) for f in fields(kind)})
+        # What rules could not say when this one was stored, it does not say.
+        said = (f.name for f in fields(kind) if f.name in value or not f.metadata.get("later"))
+        return kind(**{name: _read(_hints(kind)[name], value[name]) for name in said})
     return value

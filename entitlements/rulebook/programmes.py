@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
@@ -13,6 +13,11 @@ from entitlements.language import tree as t
 from entitlements.language.days import next_day
 
 Param = str | int | bool | None
+Terms = Literal["monthly", "per_event", "per_meal", "by_decision"]
+
+LATER = {"later": True}
+"""Marks what rules could not say at first. It is written down only where it says something, so that a rule
+from before keeps the hash under which decisions name it."""
 
 
 class Outcome(StrEnum):
@@ -81,6 +86,10 @@ class Ground:
     payer: str | None
     reason: ReasonTemplate
     origin: Origin
+    on_request: bool = field(default=False, metadata=LATER)
+    """The law wants a request: whoever it holds for is offered it, and has it once they accept."""
+    reaches_back: int | None = field(default=None, metadata=LATER)
+    """For how many months before the request the claim can be made good at most; 0: from the first of its month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +121,26 @@ class TariffRule:
 
 @dataclass(frozen=True, slots=True)
 class AllowanceRule:
-    """Money by the month for one kind of use."""
+    """Money for one kind of use: so much by the month, or what a meal, an event or a case worker's word costs."""
 
     kind: str
     monthly: Tree
+    """No cents where nothing comes by the month."""
     when: Tree | None
     accrual: Literal["monthly", "upfront"]
     carry_over: Literal["none", "within_approval", "to_next_approval"]
     grace: str
     origin: Origin
+    terms: Terms = field(default="monthly", metadata=LATER)
+    """Other than by the month, the actual cost is paid when it arises."""
+    unit_ceiling: Tree | None = field(default=None, metadata=LATER)
+    """The most, in cents, that one meal or one event may cost; none: whatever it costs."""
+    ceiling: Tree | None = field(default=None, metadata=LATER)
+    """The most, in cents, that all of them may cost within one approval; none: whatever they cost."""
+
+    def costs(self) -> tuple[Tree, Tree | None, Tree | None]:
+        """What comes by the month, and the most for one and for all."""
+        return self.monthly, self.unit_ceiling, self.ceiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +227,8 @@ class RuleVersion:
         yield from (requirement.when for requirement in self.requirements)
         yield from (ground.when for ground in self.grounds)
         yield from (referral.when for referral in self.referrals)
-        yield from (allowance.monthly for allowance in self.allowances)
+        for allowance in self.allowances:
+            yield from (tree for tree in allowance.costs() if tree is not None)
         yield from (amount.cents for amount in self.amounts)
         yield from (charge.monthly for charge in self.charges)
         for brought in (self.tariffs, self.allowances, self.amounts, self.charges):
@@ -222,7 +243,7 @@ class RuleVersion:
     @cached_property
     def rule_hash(self) -> str:
         """SHA-256 over all the version says but its last day, which is set when its successor is known."""
-        return hashlib.sha256(canonical_json(_plain(replace(self, until=None))).encode()).hexdigest()
+        return hashlib.sha256(canonical_json(plain(replace(self, until=None))).encode()).hexdigest()
 
     def covers(self, day: date) -> bool:
         """Whether the version is in force on a day."""
@@ -234,19 +255,21 @@ def conjunction(*trees: Tree) -> Tree:
     return trees[0] if len(trees) == 1 else Tree(t.And(tuple(tree.root for tree in trees)))
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> Any:
+    """A part of a rulebook as plain lists, mappings and scalars: what is hashed, and what is kept."""
     if isinstance(value, Tree):
         return value.to_json()
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        parts = ((f, getattr(value, f.name)) for f in fields(value))
+        return {f.name: plain(part) for f, part in parts if not f.metadata.get("later") or part != f.default}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value.isoformat() if isinstance(value, date) else value
 
 
 def parameters_hash(parameters: Mapping[str, Value]) -> str:
     """SHA-256 over a set of parameter values, so that a decision can name the one it used."""
-    return hashlib.sha256(canonical_json(_plain(tuple(sorted(parameters.items())))).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(plain(tuple(sorted(parameters.items())))).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a rule version says about one person on one day: outcome, ground, until when, what it brings, and why."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -35,6 +35,7 @@ from .programmes import (
     Rulebook,
     RuleVersion,
     Tariff,
+    Terms,
     WorkedCase,
     parameters_hash,
 )
@@ -94,16 +95,22 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class AllowanceGrant:
-    """Money by the month, from the start of the approval it rests on to the last day of the claim."""
+    """Money for one kind of use, from the start of the approval it rests on to the last day of the claim."""
 
     kind: str
     monthly_cents: int
+    """0 where nothing comes by the month and the actual cost is paid."""
     accrual: str
     carry_over: str
     grace: str
     since: date | None
     until: date | None
     statute: str
+    terms: Terms = "monthly"
+    unit_ceiling_cents: int | None = None
+    """The most that one meal or event may cost; None: whatever it costs."""
+    ceiling_cents: int | None = None
+    """The most that all of them may cost within the approval; None: whatever they cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +147,10 @@ class Ruling:
     missing: tuple[Missing, ...] = ()
     """What keeps it undetermined; where it is granted, what keeps a part of what it brings undetermined."""
     changes_on: date | None = None
+    on_request: bool = False
+    """The law wants a request on this ground: it is an offer until the person accepts."""
+    reaches_back: int | None = None
+    """For how many months before the request it can be made good; None: no matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +211,8 @@ def decide(
         reasons=verdict.reasons,
         missing=_missing(brought.missing),
         changes_on=_changes_on(case, on, until),
+        on_request=verdict.ground.on_request,
+        reaches_back=verdict.ground.reaches_back,
     )
 
 
@@ -346,10 +359,14 @@ def _brings(case: _Case, ground: Ground, on: date) -> _Brought:
         return result.value if isinstance(result, Known) and isinstance(result.value, int) else None
 
     tariffs = tuple(rule.name for rule in version.tariffs if applies(rule.when))
+
+    def allowed(rule: AllowanceRule) -> AllowanceGrant | None:
+        costs = [cents(tree) for tree in rule.costs() if tree is not None]
+        known = [cost for cost in costs if cost is not None]
+        return _allowance(case, rule, ground, known, on) if len(known) == len(costs) else None
+
     allowances = tuple(
-        _allowance(case, rule, ground, monthly, on)
-        for rule in version.allowances
-        if applies(rule.when) and (monthly := cents(rule.monthly)) is not None
+        grant for rule in version.allowances if applies(rule.when) and (grant := allowed(rule)) is not None
     )
     charges = tuple(
         Charge(rule.kind, monthly)
@@ -368,8 +385,11 @@ def _brings(case: _Case, ground: Ground, on: date) -> _Brought:
     return _Brought(tariffs, allowances, amounts, charges, frozenset(missing))
 
 
-def _allowance(case: _Case, rule: AllowanceRule, ground: Ground, monthly: int, on: date) -> AllowanceGrant:
-    rests_on = case.version.resting_on(ground)
+def _allowance(
+    case: _Case, rule: AllowanceRule, ground: Ground, costs: Sequence[int], on: date
+) -> AllowanceGrant:
+    """`costs` holds the amounts of `AllowanceRule.costs`, without those that the rule leaves out."""
+    rests_on, (monthly, *most) = case.version.resting_on(ground), costs
     ends = [
         holds_until(tree, case.subject, case.parameters, on)
         for tree in (rests_on, rule.when)
@@ -384,6 +404,9 @@ def _allowance(case: _Case, rule: AllowanceRule, ground: Ground, monthly: int, o
         since=_approval_start(case, ground, on),
         until=min((end for end in ends if end), default=None),
         statute=rule.origin.statute,
+        terms=rule.terms,
+        unit_ceiling_cents=most.pop(0) if rule.unit_ceiling is not None else None,
+        ceiling_cents=most.pop(0) if rule.ceiling is not None else None,
     )
 
 
@@ -431,5 +454,8 @@ def _essence(case: _Case, on: date) -> object:
     if verdict.ground is None:
         return verdict.outcome, tuple(reason.code for reason in verdict.reasons), verdict.missing
     brought = _brings(case, verdict.ground, on)
-    allowances = tuple((grant.kind, grant.monthly_cents) for grant in brought.allowances)
+    allowances = tuple(
+        (grant.kind, grant.monthly_cents, grant.unit_ceiling_cents, grant.ceiling_cents)
+        for grant in brought.allowances
+    )
     return verdict.ground.name, brought.tariffs, allowances, brought.amounts, brought.charges, brought.missing
