@@ -225,6 +225,7 @@ class _Page:
 
 
 NOTED = ("statute", "source", "assumption", "note")
+NO_LABELS: Mapping[str, Mapping[str, str]] = {}
 
 
 def load_rulebook(path: Path) -> Rulebook:
@@ -302,6 +303,7 @@ def _programme(
     parameters: Mapping[str, Parameter],
     tariffs: Mapping[str, Tariff],
     shared: Shared,
+    labels: Mapping[str, Mapping[str, str]] = NO_LABELS,
 ) -> ProgrammeRules:
     page.only("programme", "label", "parameters", "versions", *NOTED)
     name = page.text("programme")
@@ -326,7 +328,9 @@ def _programme(
         versions.append(version)
     if not versions:
         raise page.wrong(f"{name} has no rule at all")
-    return ProgrammeRules(name, page.label(), tuple(versions))
+    # A programme that stands already need not be named again.
+    label = labels[name] if name in labels and "label" not in page.section else page.label()
+    return ProgrammeRules(name, label, tuple(versions))
 
 
 def _version(
