@@ -92,6 +92,12 @@ def card_lines(outside: Outside, card: Any, entitlements: Any, allowances: Any) 
             for missing in held["missing"]
         ]
     for pot in allowances["pots"]:
+        if pot["terms"] != "monthly":
+            lines.append(
+                f"€ {pot['name']}: {voice('die tatsächlichen Kosten', 'the actual cost')}"
+                f" ({voice('nutzbar bis', 'usable until')} {pot['usable_until']})"
+            )
+            continue
         balance, monthly = (euros(pot[name], voice.language) for name in ("balance_cents", "monthly_cents"))
         each = voice("im Monat", "a month")
         lines.append(

@@ -26,6 +26,18 @@ class CarryOver(StrEnum):
     TO_NEXT_APPROVAL = "to_next_approval"
 
 
+class Terms(StrEnum):
+    """How an approval pays."""
+
+    MONTHLY = "monthly"
+    """So much is credited each month."""
+    PER_EVENT = "per_event"
+    """What each trip, journey or the like costs, when it arises; nothing is credited before."""
+    PER_MEAL = "per_meal"
+    BY_DECISION = "by_decision"
+    """What a case worker approved, as it is spent."""
+
+
 class ApprovalState(StrEnum):
     """How an approval stands."""
 
@@ -39,7 +51,7 @@ _ACTIVE = text("state = 'active'")
 
 
 class Approval(SQLModel, table=True):
-    """Money by the month for one person and kind of use, under one ground and payer, for at most a year."""
+    """Money for one person and kind of use, under one ground and payer, for at most a year."""
 
     __tablename__ = "approvals"
     __table_args__ = (
@@ -54,7 +66,11 @@ class Approval(SQLModel, table=True):
         Index("ix_approvals_state_until", "state", "until"),
         CheckConstraint("until >= since", name="until_after_since"),
         CheckConstraint("usable_until >= until", name="usable_to_the_end"),
-        CheckConstraint("monthly_cents > 0", name="brings_something"),
+        CheckConstraint(
+            "(terms = 'monthly' AND monthly_cents > 0) OR (terms <> 'monthly' AND monthly_cents = 0)",
+            name="brings_something",
+        ),
+        CheckConstraint("unit_ceiling_cents >= 0 AND ceiling_cents >= 0", name="ceilings_not_below_zero"),
         personal("person_id"),
     )
 
@@ -64,7 +80,13 @@ class Approval(SQLModel, table=True):
     kind: str = Field(max_length=64)
     ground: str | None = Field(default=None, max_length=64)
     payer: str = Field(max_length=64)
+    terms: Terms = Field(default=Terms.MONTHLY, sa_type=word(Terms))
     monthly_cents: int
+    """0 where nothing comes by the month."""
+    unit_ceiling_cents: int | None = None
+    """The most that one meal or event may cost."""
+    ceiling_cents: int | None = None
+    """The most that all of them may cost within this approval."""
     accrual: Accrual = Field(sa_type=word(Accrual))
     carry_over: CarryOver = Field(sa_type=word(CarryOver))
     grace: str = Field(max_length=8)

@@ -5,7 +5,7 @@ from datetime import date
 from pydantic import Field
 
 from core.schema import Schema
-from entitlements.allowances.models import Accrual, ApprovalState, LumpSum
+from entitlements.allowances.models import Accrual, ApprovalState, LumpSum, Terms
 from entitlements.allowances.rules import name_of
 from entitlements.allowances.service import Pot
 
@@ -18,7 +18,7 @@ class ComingView(Schema):
 
 
 class PotView(Schema):
-    """One approval of money by the month, and what stands there."""
+    """One approval of money, and what stands there."""
 
     kind: str = Field(description="What the money is for", examples=["participation"])
     name: str = Field(
@@ -26,7 +26,19 @@ class PotView(Schema):
         examples=["Soziale und kulturelle Teilhabe"],
     )
     programme: str = Field(description="The programme that brings it", examples=["bildungskarte"])
-    monthly_cents: int = Field(description="What each month brings, in cents", examples=[1500])
+    terms: Terms = Field(
+        description="`monthly`: so much is credited each month; otherwise the actual cost of each event or meal, "
+        "or what a case worker approved, is paid when it arises"
+    )
+    monthly_cents: int = Field(
+        description="What each month brings, in cents; 0 where the actual cost is paid", examples=[1500]
+    )
+    unit_ceiling_cents: int | None = Field(
+        description="The most that one event or meal may cost, in cents; null: whatever it costs"
+    )
+    ceiling_cents: int | None = Field(
+        description="The most that all of them may cost within this approval, in cents; null: whatever they cost"
+    )
     accrual: Accrual = Field(description="Whether months are credited one by one or all at once")
     since: date = Field(description="The first day of the approval", examples=["2026-09-01"])
     until: date = Field(description="Its last day, as far as it is known", examples=["2027-02-28"])
@@ -45,7 +57,10 @@ class PotView(Schema):
             kind=approval.kind,
             name=name_of(approval.kind, language),
             programme=approval.programme,
+            terms=approval.terms,
             monthly_cents=approval.monthly_cents,
+            unit_ceiling_cents=approval.unit_ceiling_cents,
+            ceiling_cents=approval.ceiling_cents,
             accrual=approval.accrual,
             since=approval.since,
             until=approval.until,

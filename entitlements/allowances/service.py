@@ -18,7 +18,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.database import new_id
-from entitlements.allowances.models import Accrual, Approval, ApprovalState, CarryOver, CreditedMonth, LumpSum
+from entitlements.allowances.models import (
+    Accrual,
+    Approval,
+    ApprovalState,
+    CarryOver,
+    CreditedMonth,
+    LumpSum,
+    Terms,
+)
 from entitlements.allowances.rules import day_before, last_day, months, period
 from entitlements.language.days import add_months, month_start, next_day
 from entitlements.ledger import service as ledger
@@ -56,6 +64,11 @@ class Pot:
 Key = tuple[UUID, str]
 
 
+def brings_something(grant: AllowanceGrant) -> bool:
+    """Whether there is anything to approve: cents each month, or costs that may arise."""
+    return grant.monthly_cents > 0 if grant.terms == Terms.MONTHLY else grant.ceiling_cents != 0
+
+
 async def feed(
     session: AsyncSession, feeds: Sequence[Feed], *, on: date, now: datetime
 ) -> dict[tuple[UUID, str], date]:
@@ -69,7 +82,7 @@ async def feed(
     credit: list[Approval] = []
     fresh: list[Approval] = []
     for one in feeds:
-        wanted = {grant.kind: grant for grant in one.grants if grant.monthly_cents > 0}
+        wanted = {grant.kind: grant for grant in one.grants if brings_something(grant)}
         for approval in standing[one.person_id]:
             gone = approval.programme == one.programme and approval.kind not in wanted
             if gone and approval.state is ApprovalState.ACTIVE:
@@ -172,7 +185,8 @@ async def _continued(
     active.since = min(active.since, days.since)
     active.until = max(active.since, last_day(active.since, grant.until))
     active.usable_until = grace_end(active.until, grant.grace)
-    active.monthly_cents, active.grace = grant.monthly_cents, grant.grace
+    active.terms, active.monthly_cents, active.grace = Terms(grant.terms), grant.monthly_cents, grant.grace
+    active.unit_ceiling_cents, active.ceiling_cents = grant.unit_ceiling_cents, grant.ceiling_cents
     active.accrual, active.carry_over = Accrual(grant.accrual), CarryOver(grant.carry_over)
     active.state, active.notice_id, active.decision_id = ApprovalState.ACTIVE, None, one.decision_id
     return active
@@ -186,7 +200,10 @@ def _new(one: Feed, grant: AllowanceGrant, on: date, now: datetime) -> Approval:
         kind=grant.kind,
         ground=one.ground,
         payer=one.payer or CITY,
+        terms=Terms(grant.terms),
         monthly_cents=grant.monthly_cents,
+        unit_ceiling_cents=grant.unit_ceiling_cents,
+        ceiling_cents=grant.ceiling_cents,
         accrual=Accrual(grant.accrual),
         carry_over=CarryOver(grant.carry_over),
         grace=grant.grace,
@@ -220,6 +237,7 @@ async def _credit(session: AsyncSession, approvals: Sequence[Approval], on: date
     due = {
         (a.person_id, a.kind, month): a
         for a in approvals
+        if a.terms is Terms.MONTHLY
         for month in months(a.since, a.until)
         if a.accrual is Accrual.UPFRONT or month <= on
     }
@@ -380,6 +398,7 @@ async def turn_months(session: AsyncSession, *, on: date, now: datetime) -> None
         select(Approval)
         .where(
             col(Approval.state) == ApprovalState.ACTIVE,
+            col(Approval.terms) == Terms.MONTHLY,
             col(Approval.accrual) == Accrual.MONTHLY,
             col(Approval.until) >= begun,
             (col(Approval.credited_through).is_(None)) | (col(Approval.credited_through) < begun),
@@ -445,7 +464,7 @@ async def _pots(session: AsyncSession, approvals: Sequence[Approval]) -> list[Po
 
 
 def _coming(approval: Approval) -> tuple[date, ...]:
-    if approval.state is not ApprovalState.ACTIVE:
+    if approval.state is not ApprovalState.ACTIVE or approval.terms is not Terms.MONTHLY:
         return ()
     first = add_months(approval.credited_through, 1) if approval.credited_through else approval.since
     return tuple(months(first, approval.until))

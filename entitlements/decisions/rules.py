@@ -8,7 +8,7 @@ from typing import Any
 
 from entitlements.language import Subject, Value, canonical_json
 from entitlements.rulebook.programmes import RuleVersion, parameters_hash
-from entitlements.rulebook.rules import Reason, Ruling
+from entitlements.rulebook.rules import AllowanceGrant, Reason, Ruling
 
 DAY_OF_DECISION = "on"
 """The parameter of a reason that only says for which day it was given; it makes no new decision."""
@@ -37,6 +37,7 @@ def said(ruling: Ruling) -> Said:
                     "since": _day(a.since),
                     "until": _day(a.until),
                     "statute": a.statute,
+                    **_terms(a),
                 }
                 for a in ruling.allowances
             ],
@@ -66,7 +67,10 @@ def digest(ruling: Ruling) -> str:
         for r in kept.reasons
     ]
     # How far back an approval reaches can be the very day of the decision, where no single fact carries it.
-    allowances = [[a["kind"], a["monthly_cents"], a["until"]] for a in kept.brings["allowances"]]
+    allowances = [
+        [a["kind"], a["monthly_cents"], a["until"], *_terms(grant).values()]
+        for a, grant in zip(kept.brings["allowances"], ruling.allowances, strict=True)
+    ]
     parts = [
         ruling.outcome,
         ruling.ground,
@@ -111,6 +115,17 @@ def _facts(subject: Subject) -> dict[str, list[Any]]:
             fact.learned_at.isoformat(),
         ]
         for name, fact in subject.facts.items()
+    }
+
+
+def _terms(grant: AllowanceGrant) -> dict[str, Any]:
+    """How a grant pays, where it is not by the month."""
+    if grant.terms == "monthly":
+        return {}
+    return {
+        "terms": grant.terms,
+        "unit_ceiling_cents": grant.unit_ceiling_cents,
+        "ceiling_cents": grant.ceiling_cents,
     }
 
 
