@@ -59,6 +59,7 @@ __all__ = [
     "decide",
     "grace_end",
     "load_rulebook",
+    "outcome_of",
     "parameters_hash",
 ]
 
@@ -214,6 +215,17 @@ def decide(
         on_request=verdict.ground.on_request,
         reaches_back=verdict.ground.reaches_back,
     )
+
+
+def outcome_of(
+    version: RuleVersion,
+    subject: Subject,
+    parameters: Mapping[str, Value],
+    on: date,
+    others: Mapping[str, Outcome] = NOTHING_ELSE_DECIDED,
+) -> Outcome:
+    """The outcome alone, where nobody asks until when, what it brings, or when it can change."""
+    return _judge(_Case(version, subject, parameters, others), on).outcome
 
 
 # --- outcome ------------------------------------------------------------------------------------------------
