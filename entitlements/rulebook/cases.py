@@ -7,7 +7,7 @@ from typing import Any
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, FactKind
 from entitlements.language import Stated, Subject, Value
 
-from .programmes import Rulebook, WorkedCase
+from .programmes import Outcome, Rulebook, WorkedCase
 from .rules import Ruling, decide
 
 LONG_AGO = date(2000, 1, 1)
@@ -15,16 +15,30 @@ LONG_AGO = date(2000, 1, 1)
 
 def disagreements(rulebook: Rulebook, case: WorkedCase) -> tuple[str, ...]:
     """What the rule says other than the case expects; empty if they agree."""
-    version = rulebook.programmes[case.programme].on(case.day)
-    if version is None:
+    if rulebook.programmes[case.programme].on(case.day) is None:
         return (f"no rule of {case.programme} is in force on {case.day}",)
-    ruling = decide(version, subject_of(case), rulebook.parameters_on(case.day), case.day)
-    said = said_by(ruling)
+    said = said_by(ruling_of(rulebook, case))
     return tuple(
         f"{what} is {said.get(what, 'nothing that a ruling says')!r}, expected {wanted!r}"
         for what, wanted in case.expect.items()
         if what not in said or said[what] != wanted
     )
+
+
+def ruling_of(rulebook: Rulebook, case: WorkedCase) -> Ruling:
+    """What the rule in force on the day of the case says; what it waits for is decided first, for the same person."""
+    subject, parameters = subject_of(case), rulebook.parameters_on(case.day)
+    outcomes: dict[str, Outcome] = {}
+    for programme in rulebook.order():
+        version = rulebook.programmes[programme].on(case.day)
+        if version is None:
+            continue
+        others = {d.programme: outcomes[d.programme] for d in version.depends_on if d.programme in outcomes}
+        ruling = decide(version, subject, parameters, case.day, others=others)
+        if programme == case.programme:
+            return ruling
+        outcomes[programme] = ruling.outcome
+    raise LookupError(case.programme)
 
 
 def said_by(ruling: Ruling) -> Mapping[str, Any]:
