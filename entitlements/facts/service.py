@@ -37,6 +37,7 @@ from entitlements.facts.models import CURRENT, UNTIL, Fact, column_type
 from entitlements.facts.rules import OPEN, Held, Holding, complete, held_on, next_turn
 from entitlements.language import Kind, Stated, Subject, Value
 from entitlements.people.models import Membership, Person
+from entitlements.people.past import aliases_at
 from entitlements.people.service import aliases
 from entitlements.registers.rules import Remit
 from entitlements.registers.service import Vouching, vouching
@@ -449,7 +450,7 @@ async def subjects(session: AsyncSession, person_ids: Iterable[UUID], on: date) 
     registers = await vouching(session)
     said, alone, _ = silences(registers, on)
     plainly = {
-        person_id: Subject(str(person_id), _wide_facts(row, registers.kinds, said))
+        person_id: Subject(str(person_id), wide_facts(row, registers.kinds, said))
         for person_id, row in concerned.items()
     }
     found = {}
@@ -474,7 +475,8 @@ async def _wide_rows(session: AsyncSession, by: Any, ids: Collection[UUID]) -> d
     return found
 
 
-def _wide_facts(row: Any, kinds: Mapping[UUID, str], said: Mapping[str, Silence]) -> dict[str, Stated]:
+def wide_facts(row: Any, kinds: Mapping[UUID, str], said: Mapping[str, Silence]) -> dict[str, Stated]:
+    """What a wide row says, and silence where it says nothing."""
     facts = {}
     for name in CATALOGUE:
         value = getattr(row, name)
@@ -508,16 +510,16 @@ async def subjects_on(
 ) -> dict[UUID, Subject]:
     """The persons as the history knows them: what held on a day, as far as it was known at a moment.
 
-    Who is who (merged persons) is taken as it stands today.
+    Who is who (merged persons) is taken as it stood at that moment, or as it stands today.
     """
-    wanted = set((await aliases(session, person_ids)).values())
+    wanted = set((await aliases_at(session, person_ids, known_at)).values())
     registers = (await vouching(session)).at(known_at)
     said, alone, _ = silences(registers, on)
-    own = await _memberships(session, await aliases(session, wanted), known_at)
+    own = await _memberships(session, await aliases_at(session, wanted, known_at), known_at)
     chosen = {root: _chosen(rows, on) for root, rows in own.items()}
     households = {household for kinds in chosen.values() for household in kinds.values()}
     near = await _members_of(session, households, known_at)
-    everybody = await aliases(session, wanted | near)
+    everybody = await aliases_at(session, wanted | near, known_at)
     memberships = await _memberships(session, everybody, known_at)
     chosen = {root: _chosen(rows, on) for root, rows in memberships.items()}
     holdings = await _holdings(session, everybody, memberships, known_at)
