@@ -30,7 +30,7 @@ class Decision(SQLModel, table=True):
     rule_hash: str = Field(foreign_key="rule_versions.rule_hash", max_length=64, index=True)
     parameter_hash: str = Field(max_length=64)
     facts_hash: str = Field(max_length=64)
-    """Over every fact of the person and of those in their households, as they stood."""
+    """Over every fact that the rule looks at, of the person and of those in their households, as they stood."""
     day: date
     decided_at: datetime = Field(sa_type=Moment)
     """Also the moment of knowing: what was learned later had no part in it."""

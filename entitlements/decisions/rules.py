@@ -1,7 +1,7 @@
 """What of a ruling is kept, when two rulings say the same, and what facts one was made from: values, no database."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -85,15 +85,20 @@ def digest(ruling: Ruling) -> str:
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
 
 
-def facts_hash(subject: Subject) -> str:
-    """Of every fact of a person and of those in their households, with its days, its source and when it was
-    learned.
+def facts_hash(version: RuleVersion, subject: Subject) -> str:
+    """Of every fact that a rule looks at, of the person and of those in the households that it asks about: with
+    its days, its source and when it was learned.
+
+    What the rule does not look at has no part in it: another fact in the catalogue, years later, leaves the
+    decisions of today reproducible.
     """
+    names = version.looks_at
     said = {
-        "facts": _facts(subject),
+        "facts": _facts(subject, names),
         "households": {
-            kind: sorted(([m.key, _facts(m)] for m in members), key=lambda member: str(member[0]))
+            kind: sorted(([m.key, _facts(m, names)] for m in members), key=lambda member: str(member[0]))
             for kind, members in subject.households.items()
+            if kind in names
         },
     }
     return hashlib.sha256(canonical_json(said).encode()).hexdigest()
@@ -105,7 +110,7 @@ def used_parameters(version: RuleVersion, parameters: Mapping[str, Value]) -> st
     return parameters_hash({name: value for name, value in parameters.items() if name in used})
 
 
-def _facts(subject: Subject) -> dict[str, list[Any]]:
+def _facts(subject: Subject, names: Collection[str]) -> dict[str, list[Any]]:
     return {
         name: [
             fact.value.isoformat() if isinstance(fact.value, date) else fact.value,
@@ -115,6 +120,7 @@ def _facts(subject: Subject) -> dict[str, list[Any]]:
             fact.learned_at.isoformat(),
         ]
         for name, fact in subject.facts.items()
+        if name in names
     }
 
 

@@ -272,7 +272,7 @@ def _append(work: _Work, judged: _Judged, verdict: Verdict, fresh: str) -> None:
             "programme": version.programme,
             "rule_hash": rule_hash,
             "parameter_hash": parameter_hash,
-            "facts_hash": facts_hash(judged.subject),
+            "facts_hash": facts_hash(version, judged.subject),
             "day": work.on,
             "decided_at": work.changes.now,
             "held_since": judged.held_since,
@@ -426,7 +426,7 @@ async def replay(session: AsyncSession, decision_id: UUID) -> Replayed:
     ruling = decide(version, subject, parameters, decision.day, held_since=decision.held_since, others=others)
     kept = said(ruling)
     return Replayed(
-        same_facts=facts_hash(subject) == decision.facts_hash,
+        same_facts=facts_hash(version, subject) == decision.facts_hash,
         same_parameters=used_parameters(version, parameters) == decision.parameter_hash,
         same_ruling=(ruling.outcome, ruling.ground, ruling.until, kept.reasons, kept.missing, kept.brings)
         == (

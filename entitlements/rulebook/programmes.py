@@ -234,6 +234,13 @@ class RuleVersion:
         for brought in (self.tariffs, self.allowances, self.amounts, self.charges):
             yield from (rule.when for rule in brought if rule.when is not None)
 
+    @cached_property
+    def looks_at(self) -> frozenset[str]:
+        """Every fact and kind of household on which its answer can depend; a death counts for every rule."""
+        nodes = [node for tree in self.trees() for node in t.walk(tree.root)]
+        latest = {node.latest for node in nodes if isinstance(node, t.Under | t.RankAmong) and node.latest}
+        return frozenset({"deceased", *latest, *(name for tree in self.trees() for name in tree.mentions())})
+
     def reasons(self) -> Iterator[tuple[ReasonTemplate, Origin]]:
         """Every reason that this version can give by itself, with the statute it rests on."""
         for rules in (self.requirements, self.grounds, self.referrals):

@@ -1,0 +1,131 @@
+"""Puts what a decision rests on, and what would change it, into the reader's language; the texts are data."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from entitlements.decisions.changing import Change, Way
+from entitlements.facts.catalogue import CATALOGUE, RULEBOOKS, label_of
+from entitlements.language import Kind, Stated, Value
+from entitlements.notices.rules import cents_in_words, day_in_words, language_of
+
+FILE = RULEBOOKS / "texts" / "explanations.yaml"
+
+
+@cache
+def _read(path: Path) -> Mapping[str, Any]:
+    with path.open(encoding="utf-8") as file:
+        # YAML reads yes and no as true and false, also where they are names.
+        return {
+            part: {_plain(key): value for key, value in entry.items()}
+            for part, entry in yaml.safe_load(file).items()
+        }
+
+
+def _plain(key: object) -> str:
+    return {True: "yes", False: "no"}.get(key, str(key)) if isinstance(key, bool) else str(key)
+
+
+def texts() -> Mapping[str, Any]:
+    """The texts of explanations, by what they are for and language."""
+    return _read(FILE)
+
+
+def value_in_words(fact: str, value: Value, language: str) -> str:
+    """A fact's value as people say it."""
+    language, kind = language_of(language), CATALOGUE.get(fact)
+    if isinstance(value, bool):
+        return str(texts()["values"]["yes" if value else "no"][language])
+    if isinstance(value, date):
+        return day_in_words(value, language)
+    if isinstance(value, str):
+        named = texts()["members"].get(fact, {}).get(value)
+        return str(named[language]) if named else value
+    unit = texts()["units"].get(kind.unit if kind else "")
+    if unit is not None:
+        return str(unit[language]).format(number=value, euros=cents_in_words(value, language))
+    if kind is not None and kind.type is Kind.CENTS:
+        return cents_in_words(value, language)
+    return f"{value} {kind.unit}".strip() if kind else str(value)
+
+
+def stated_in_words(fact: str, stated: Stated, language: str, on: date, zone: ZoneInfo) -> str:
+    """What a register stated of the person, since and until when, and since when we know it."""
+    language = language_of(language)
+    if stated.until is None:
+        period = "open"
+    else:
+        period = "until" if stated.until >= on else "over"
+    since = texts()["since"][period][language].format(
+        since=day_in_words(stated.since, language),
+        until=day_in_words(stated.until, language) if stated.until else "",
+    )
+    return _sentence(
+        texts()["stated"]["own"][language].format(
+            fact=label_of(fact, language, on),
+            value=value_in_words(fact, stated.value, language),
+            register=label_of(stated.register, language, on),
+            since=since,
+            learned=day_in_words(stated.learned_at.astimezone(zone).date(), language),
+        )
+    )
+
+
+def member_in_words(fact: str, value: Value | None, household: str, language: str, on: date) -> str:
+    """What is stated of somebody else in a household, or (without a value) of nobody there: never of whom."""
+    language = language_of(language)
+    return _sentence(
+        texts()["stated"]["nobody" if value is None else "member"][language].format(
+            fact=label_of(fact, language, on),
+            value="" if value is None else value_in_words(fact, value, language),
+            household=label_of(household, language, on),
+        )
+    )
+
+
+def change_in_words(change: Change, language: str, on: date) -> str:
+    """One thing that a register would have to state."""
+    language = language_of(language)
+    text = texts()["change"]["member" if change.household else "own"][language].format(
+        fact=label_of(change.fact, language, on),
+        value=value_in_words(change.fact, change.value, language),
+        register=label_of(change.register, language, on),
+        household=label_of(change.household, language, on) if change.household else "",
+    )
+    return _sentence(text) if language == "de-simple" else text
+
+
+def way_in_words(way: Way, language: str, on: date, *, grants: bool) -> str:
+    """What together would change the decision."""
+    language = language_of(language)
+    parts = list(dict.fromkeys(change_in_words(change, language, on) for change in in_order(way)))
+    joined = texts()["and"][language].join(parts)
+    return str(texts()["ways"]["grants" if grants else "ends"][language].format(changes=joined))
+
+
+def in_order(way: Iterable[Change]) -> list[Change]:
+    """Always the same order: the person's own facts first."""
+    return sorted(way, key=lambda change: (change.household, change.fact, change.member))
+
+
+def next_in_words(day: date | None, language: str) -> str:
+    """When the decision can change if nothing new is learned."""
+    language = language_of(language)
+    if day is None:
+        return str(texts()["next"]["never"][language])
+    return str(texts()["next"]["day"][language].format(day=day_in_words(day, language)))
+
+
+def contradiction_in_words(fact: str, language: str, on: date) -> str:
+    """That two registers contradict each other, as the person is told: neither is said to be wrong."""
+    language = language_of(language)
+    return str(texts()["contradiction"]["person"][language].format(fact=label_of(fact, language, on)))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
