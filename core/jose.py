@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -310,6 +310,50 @@ def verify(
     if not settled or (low_s and not is_low_s(read.signature)):
         raise TokenRefused(Refusal.SIGNATURE, "the signature does not hold")
     return Verified(read.header, read.claims, key)
+
+
+def verify_proof(
+    token: str,
+    *,
+    typ: str,
+    beside: Collection[str] = (),
+    named: Callable[[str], Key | None] | None = None,
+    longest: int = LONGEST,
+) -> Verified:
+    """A proof of possession that brings its own key: the only kind of token that may (RFC 9449, OpenID4VCI appendix F).
+
+    It proves that its sender holds that key, and nothing about who that is; so it has a door of its own and never
+    comes through `verify`. ES256, a `typ` spelt like this, a public P-256 `jwk` (or, where `named` knows the key, its
+    `kid`), and in the header nothing else but what `beside` allows.
+    """
+    read = _read(token, longest)
+    _allowed(read.header, OURS)
+    _check_header({name: value for name, value in read.header.items() if name != "jwk"}, {typ})
+    if not {"alg", "typ", "jwk", "kid", *beside}.issuperset(read.header):
+        raise TokenRefused(Refusal.HEADER, "the header has a parameter that is not taken")
+    key = _brought(read.header, named)
+    if not key.fits(Algorithm.ES256):
+        raise TokenRefused(Refusal.KEY, "the key is not on P-256")
+    if not _PYJWT.get_algorithm_by_name(Algorithm.ES256).verify(
+        read.signing_input, key.public, read.signature
+    ):
+        raise TokenRefused(Refusal.SIGNATURE, "the signature does not hold")
+    return Verified(read.header, read.claims, key)
+
+
+def _brought(header: Claims, named: Callable[[str], Key | None] | None) -> Key:
+    kid = header.get("kid")
+    if ("jwk" in header) == ("kid" in header):
+        raise TokenRefused(Refusal.KEY, "a proof names its key once")
+    if "jwk" in header:
+        try:
+            return read_jwk(header["jwk"])
+        except KeyRefused as refused:
+            raise TokenRefused(Refusal.KEY, refused.detail or refused.title) from None
+    key = named(kid) if named is not None and isinstance(kid, str) else None
+    if key is None:
+        raise TokenRefused(Refusal.KEY, "no key of this name is known")
+    return key
 
 
 def verify_access_token(

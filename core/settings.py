@@ -66,6 +66,40 @@ class Settings(BaseSettings):
     notice_deemed_days: int = Field(
         default=4, description="Days until a notice counts as received (§ 37(2) SGB X: the fourth day)"
     )
+    loopback_http: bool = Field(
+        default=False,
+        description="Let wallets reach us by plain http, on this machine's own addresses and nowhere else",
+    )
+    credential_chain: Path | None = Field(
+        default=None,
+        description="PEM file with the certificate that signs credentials, leaf first; without it, and outside "
+        "production, a development authority makes one",
+    )
+    credential_key: Path | None = Field(
+        default=None, description="PEM file with its private key, where the vault does not hold it yet"
+    )
+    status_chain: Path | None = Field(
+        default=None, description="The same for status lists of credentials; else the one of credentials"
+    )
+    status_key: Path | None = None
+    request_chain: Path | None = Field(
+        default=None, description="The same for requests to wallets; else the one of credentials"
+    )
+    request_key: Path | None = None
+    metadata_chain: Path | None = Field(
+        default=None, description="The same for signed issuer metadata; else the one of credentials"
+    )
+    metadata_key: Path | None = None
+    wallet_provider_anchors: Path | None = Field(
+        default=None,
+        description="PEM file with the certificates of the wallet providers whose attestations are believed",
+    )
+    oauth_clients: str = Field(
+        default="",
+        description="More clients of the credential issuer: a JSON list of {client_id, redirect_uris, jwks?}, "
+        "or the path of a file with it",
+    )
+    wallet_batch: int = Field(default=10, ge=2, le=50, description="Credentials that a wallet gets at once")
     hold_share: float = Field(
         default=0.05, description="Share of entitlements that a delivery may end before a person must look"
     )

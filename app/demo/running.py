@@ -54,6 +54,7 @@ class Demo:
             vault_secret=DEMO_SECRET,
             oidc_issuer=url + DEMO_PROVIDER,
             oidc_client_secret=DEMO_CLIENT_SECRET,
+            loopback_http=True,
             _env_file=None,
         )
         return Demo(folder, settings)

@@ -23,6 +23,8 @@ class KeyUse(StrEnum):
     ID_TOKEN = "id-token"  # noqa: S105  (the demo's own OpenID provider)
     CLIENT_ASSERTION = "client-assertion"
     PRESENTATION_REQUEST = "presentation-request"
+    DEVELOPMENT_CA = "development-ca"
+    """Certifies the keys above where no real authority does; never in production."""
 
 
 class Label(StrEnum):

@@ -46,3 +46,23 @@ class IssuingKey(SQLModel, table=True):
     withdrawn_at: datetime | None = Field(default=None, sa_type=Moment)
     """From when on nothing that it signed counts."""
     withdrawn_for: str | None = Field(default=None, max_length=64)
+
+
+class Certificate(SQLModel, table=True):
+    """A certificate of the development authority: its own, or one for a key of ours."""
+
+    __tablename__ = "certificates"
+    __table_args__ = (
+        CheckConstraint("not_after > not_before", name="begins_before_it_ends"),
+        Index("ix_certificates_key_id_not_after", "key_id", "not_after"),
+        impersonal("certificates of an office"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    key_id: str = Field(max_length=8)
+    """The key that it is for."""
+    digest: bytes = Field(sa_type=Bytes, unique=True)
+    """SHA-256 over key, names and day: of two processes that renew at once, one does."""
+    der: bytes = Field(sa_type=Bytes)
+    not_before: datetime = Field(sa_type=Moment)
+    not_after: datetime = Field(sa_type=Moment)

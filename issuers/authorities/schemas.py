@@ -14,6 +14,7 @@ class RotatedUse(StrEnum):
 
     CARD = KeyUse.CARD.value
     PRINTED = KeyUse.PRINTED.value
+    CREDENTIAL = KeyUse.CREDENTIAL.value
     STATUS_LIST = KeyUse.STATUS_LIST.value
     TRUST_LIST = KeyUse.TRUST_LIST.value
     CHECKPOINT = KeyUse.CHECKPOINT.value

@@ -21,9 +21,17 @@ from core.errors import Conflict, NotFound, Unavailable
 from core.jobs.service import enqueue
 from core.settings import Settings
 from core.vault import KeyInfo, KeyUse, Signer, UnknownKey, Vault
+from issuers.authorities.certificates import ensure_certificates
 from issuers.authorities.models import Authority, IssuingKey
 
-USES = (KeyUse.CARD, KeyUse.PRINTED, KeyUse.STATUS_LIST, KeyUse.TRUST_LIST, KeyUse.CHECKPOINT)
+USES = (
+    KeyUse.CARD,
+    KeyUse.PRINTED,
+    KeyUse.CREDENTIAL,
+    KeyUse.STATUS_LIST,
+    KeyUse.TRUST_LIST,
+    KeyUse.CHECKPOINT,
+)
 """What the authority signs by itself, from its first start on."""
 
 OVERLAP = timedelta(days=1)
@@ -68,6 +76,7 @@ async def ensure_authority(
             await session.execute(
                 insert(IssuingKey).values(**_row(authority, key, not_before=now)).on_conflict_do_nothing()
             )
+    await ensure_certificates(session, vault, settings, authority, now)
     return authority
 
 

@@ -722,3 +722,75 @@ def test_who_an_assertion_claims_to_be_from_can_be_read_before_anything_is_settl
     for token in ("", "a.b.c", _token(_header(), {}), _token(_header(), {"iss": 1})):
         with pytest.raises(TokenRefused):
             jose.claimed_client(token)
+
+
+class TestAProofBringsItsOwnKey:
+    def proof(self, header: dict[str, object] | None = None, **claims: object) -> str:
+        key = ec.generate_private_key(ec.SECP256R1())
+        full = {"typ": "dpop+jwt", "jwk": jose.jwk(key.public_key())} | (header or {})
+        return jwt.encode(
+            claims, key, algorithm="ES256", headers={n: v for n, v in full.items() if v is not None}
+        )
+
+    def test_the_key_in_the_header_is_the_one_that_signed(self) -> None:
+        proof = jose.verify_proof(self.proof(htm="POST"), typ="dpop+jwt")
+        assert proof.claims == {"htm": "POST"}
+        assert jose.jwk(proof.key.public) == proof.header["jwk"]
+
+    def test_it_is_not_taken_where_no_proof_is_expected(self) -> None:
+        token = self.proof()
+        with pytest.raises(jose.TokenRefused) as refused:
+            jose.verify(token, jose.read_jwk(jwt.get_unverified_header(token)["jwk"]), typ="dpop+jwt")
+        assert refused.value.why is jose.Refusal.HEADER
+
+    @pytest.mark.parametrize(
+        ("header", "why"),
+        [
+            ({"typ": "jwt"}, jose.Refusal.TYPE),
+            ({"typ": None}, jose.Refusal.TYPE),
+            ({"jwk": None}, jose.Refusal.KEY),
+            ({"kid": "another"}, jose.Refusal.KEY),
+            ({"jwk": {"kty": "oct", "k": "c2VjcmV0"}}, jose.Refusal.KEY),
+            ({"jku": "https://evil.example/jwks"}, jose.Refusal.HEADER),
+            ({"x5c": ["MIIB"]}, jose.Refusal.HEADER),
+            ({"crit": ["exp"]}, jose.Refusal.HEADER),
+            ({"b64": True}, jose.Refusal.HEADER),
+        ],
+    )
+    def test_a_header_that_says_more_or_other_is_refused(
+        self, header: dict[str, object], why: jose.Refusal
+    ) -> None:
+        with pytest.raises(jose.TokenRefused) as refused:
+            jose.verify_proof(self.proof(header), typ="dpop+jwt")
+        assert refused.value.why is why
+
+    def test_a_private_key_in_the_header_is_refused(self) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        private = jwt.algorithms.ECAlgorithm.to_jwk(key, as_dict=True)
+        token = jwt.encode({}, key, algorithm="ES256", headers={"typ": "dpop+jwt", "jwk": private})
+        with pytest.raises(jose.TokenRefused) as refused:
+            jose.verify_proof(token, typ="dpop+jwt")
+        assert refused.value.why is jose.Refusal.KEY
+
+    def test_a_key_that_did_not_sign_is_refused(self) -> None:
+        other = jose.jwk(ec.generate_private_key(ec.SECP256R1()).public_key())
+        with pytest.raises(jose.TokenRefused) as refused:
+            jose.verify_proof(self.proof({"jwk": other}), typ="dpop+jwt")
+        assert refused.value.why is jose.Refusal.SIGNATURE
+
+    @pytest.mark.parametrize("algorithm", ["none", "HS256", "ES384", "RS256"])
+    def test_another_algorithm_is_refused(self, algorithm: str) -> None:
+        _, claims, signature = self.proof().split(".")
+        key = jose.jwk(ec.generate_private_key(ec.SECP256R1()).public_key())
+        header = jose.b64url(json.dumps({"alg": algorithm, "typ": "dpop+jwt", "jwk": key}).encode())
+        with pytest.raises(jose.TokenRefused) as refused:
+            jose.verify_proof(f"{header}.{claims}.{signature}", typ="dpop+jwt")
+        assert refused.value.why is jose.Refusal.ALGORITHM
+
+    def test_a_key_that_is_known_elsewhere_is_found_by_its_name(self) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        token = jwt.encode({}, key, algorithm="ES256", headers={"typ": "dpop+jwt", "kid": "0"})
+        known = {"0": jose.Key(key.public_key())}
+        assert jose.verify_proof(token, typ="dpop+jwt", named=known.get).key is known["0"]
+        with pytest.raises(jose.TokenRefused):
+            jose.verify_proof(token, typ="dpop+jwt")
