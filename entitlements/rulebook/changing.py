@@ -123,7 +123,9 @@ def _programmes(
         last = changes.ended.get(name)
         if last is not None:
             versions = [
-                version if version.until is not None and version.until <= last else replace(version, until=last)
+                version
+                if version.until is not None and version.until <= last
+                else replace(version, until=last)
                 for version in versions
                 if version.since <= last
             ]

@@ -88,7 +88,7 @@ def read_changes(text: str, form: Form, standing: Rulebook) -> Changes:
     programmes: dict[str, ProgrammeRules] = {}
     written: dict[tuple[str, date], str] = {}
     for page in pages:
-        rules = _programme(page, known, every, {**standing.tariffs, **tariffs}, shared, labels)
+        rules = _programme(page, known, every, {**standing.tariffs, **tariffs}, shared, labels=labels)
         if rules.name in programmes:
             raise page.wrong(f"the programme {rules.name} stands here twice", "programme")
         programmes[rules.name] = rules

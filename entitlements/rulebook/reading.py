@@ -303,6 +303,7 @@ def _programme(
     parameters: Mapping[str, Parameter],
     tariffs: Mapping[str, Tariff],
     shared: Shared,
+    *,
     labels: Mapping[str, Mapping[str, str]] = NO_LABELS,
 ) -> ProgrammeRules:
     page.only("programme", "label", "parameters", "versions", *NOTED)
