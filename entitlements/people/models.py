@@ -2,12 +2,13 @@
 
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from core.database import Bytes, Moment, impersonal, new_id, personal, word
+from core.database import Bytes, Json, Moment, impersonal, new_id, personal, word
 
 
 class Person(SQLModel, table=True):
@@ -28,12 +29,23 @@ class Person(SQLModel, table=True):
     forgotten_at: datetime | None = Field(default=None, sa_type=Moment)
 
 
+_STANDING = text("undone_at IS NULL")
+
+
 class Merge(SQLModel, table=True):
-    """That two persons were found to be one: by whom, when, and which one stays."""
+    """That two persons were found to be one: by whom, when, which one stays; and that it was undone, if it was."""
 
     __tablename__ = "merges"
     __table_args__ = (
         CheckConstraint("gone_id <> kept_id", name="two_persons"),
+        CheckConstraint("undone_by IS NULL OR undone_at IS NOT NULL", name="undone_by_somebody_at_a_moment"),
+        Index(
+            "uq_merges_standing",
+            "gone_id",
+            unique=True,
+            sqlite_where=_STANDING,
+            postgresql_where=_STANDING,
+        ),
         personal("kept_id", also="gone_id"),
     )
 
@@ -42,6 +54,24 @@ class Merge(SQLModel, table=True):
     kept_id: UUID = Field(foreign_key="persons.id", index=True)
     merged_at: datetime = Field(sa_type=Moment)
     merged_by: UUID | None = None
+    undone_at: datetime | None = Field(default=None, sa_type=Moment)
+    undone_by: UUID | None = None
+
+
+class MergedRow(SQLModel, table=True):
+    """A row that a merge changed, and what it was before, so that the merge can be undone."""
+
+    __tablename__ = "merged_rows"
+    __table_args__ = (personal("person_id"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    merge_id: UUID = Field(foreign_key="merges.id", index=True)
+    person_id: UUID = Field(foreign_key="persons.id", index=True)
+    """Whose the row was."""
+    table: str = Field(max_length=64)
+    row_id: UUID | None = None
+    """None where the row went: then `was` is all of it."""
+    was: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
 
 
 class IdentityKey(SQLModel, table=True):
@@ -78,6 +108,19 @@ class NameMark(SQLModel, table=True):
     __table_args__ = (personal("person_id"),)
 
     mark: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    person_id: UUID = Field(foreign_key="persons.id", primary_key=True, index=True)
+
+
+class Likemark(SQLModel, table=True):
+    """A keyed hash of something that the alike share, such as the birth date with the initial (see `matching`).
+
+    It finds who may be meant by a register's number; how alike the two are is seen only once both are opened.
+    """
+
+    __tablename__ = "likemarks"
+    __table_args__ = (personal("person_id"),)
+
+    mark: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
     person_id: UUID = Field(foreign_key="persons.id", primary_key=True, index=True)
 
 

@@ -33,6 +33,7 @@ async def aliases_at(
                 .where(
                     or_(col(Merge.gone_id).in_(some), col(Merge.kept_id).in_(some)),
                     col(Merge.merged_at) <= at,
+                    or_(col(Merge.undone_at).is_(None), col(Merge.undone_at) > at),
                 )
                 .order_by(col(Merge.merged_at), col(Merge.id))
             )

@@ -25,6 +25,8 @@ class PersonIdentity:
     email: str = ""
     phone: str = ""
     language: str = ""
+    birth_name: str = ""
+    """The family name at birth, where it is another."""
 
     @property
     def name(self) -> str:

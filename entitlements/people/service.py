@@ -1,4 +1,4 @@
-"""Find, name, link, merge and forget persons; say who somebody is and for whom they may act."""
+"""Find, name, link and forget persons; say who somebody is and for whom they may act."""
 
 import hashlib
 import hmac
@@ -19,15 +19,16 @@ from core.bulk import chunks, insert_for, insert_new, insert_rows, table_of
 from core.errors import Conflict, NotFound, Unprocessable
 from core.jobs.service import enqueue
 from core.vault import Label, Vault, new_key, open_sealed, seal, unwrap_key, wrap_key
+from entitlements.people.marks import keep_marks
 from entitlements.people.models import (
     ActivationCode,
     Guardianship,
     Identification,
     Identity,
     IdentityKey,
+    Likemark,
     LinkedBy,
     Login,
-    Merge,
     NameMark,
     Person,
 )
@@ -53,12 +54,6 @@ class AlreadyLinked(Conflict):
     """The login is somebody else already."""
 
     slug, title = "login-already-linked", "This login is linked to another person already"
-
-
-class AlreadyMerged(Conflict):
-    """One of the two is no person of its own any more."""
-
-    slug, title = "person-already-merged", "One of the two was merged into another person already"
 
 
 class NotTwoPersons(Unprocessable):
@@ -114,44 +109,6 @@ async def aliases(session: AsyncSession, person_ids: Iterable[UUID]) -> dict[UUI
     return found
 
 
-async def merge(
-    session: AsyncSession, caller: Caller | None, gone_id: UUID, kept_id: UUID, now: datetime
-) -> Merge:
-    """Two persons turn out to be one; what was kept about either is read as the one that stays.
-
-    The caller of this re-assesses whom it concerns (see `entitlements.deliveries.service.merge_persons`).
-    """
-    if gone_id == kept_id:
-        raise NotTwoPersons
-    found = await roots(session, [gone_id, kept_id])
-    if len(found) < 2:
-        raise NotFound
-    if found[kept_id] != kept_id or found[gone_id] != gone_id:
-        raise AlreadyMerged
-    taken = await session.execute(
-        update(Person)
-        .where(col(Person.id) == gone_id, col(Person.merged_into).is_(None))
-        .values(merged_into=kept_id)
-        .returning(col(Person.id))
-    )
-    if taken.scalar_one_or_none() is None:
-        raise AlreadyMerged
-    # Chains are kept flat: whoever was merged into the one that goes is merged into the one that stays.
-    await session.execute(
-        update(Person).where(col(Person.merged_into) == gone_id).values(merged_into=kept_id)
-    )
-    act = Merge(
-        gone_id=gone_id,
-        kept_id=kept_id,
-        merged_at=now,
-        merged_by=caller.principal_id if caller else None,
-    )
-    session.add(act)
-    note(session, caller, "person.merged", ("person", kept_id), now=now, gone=str(gone_id))
-    await session.flush()
-    return act
-
-
 async def forget(session: AsyncSession, person_id: UUID, *, caller: Caller | None, now: datetime) -> None:
     """Destroys the person's identity key and all that names them, at once.
 
@@ -160,7 +117,7 @@ async def forget(session: AsyncSession, person_id: UUID, *, caller: Caller | Non
     ids = list(await aliases(session, [person_id]))
     if not ids:
         raise NotFound
-    for table in (IdentityKey, Identity, NameMark, Identification, ActivationCode):
+    for table in (IdentityKey, Identity, NameMark, Likemark, Identification, ActivationCode):
         await session.execute(delete(table).where(col(table.person_id).in_(ids)))
     await session.execute(update(Person).where(col(Person.id).in_(ids)).values(forgotten_at=now))
     note(session, caller, "person.forgotten", ("person", person_id), now=now)
@@ -238,7 +195,9 @@ async def keep_identities(
             marks[person_id] = identity
         await session.flush()
         await insert_rows(session, table_of(Identity), ("person_id", "sealed", "stated_at", "kept_at"), fresh)
-        await _mark_names(session, vault, marks, renamed=marks.keys() & kept.keys())
+        renamed = marks.keys() & kept.keys()
+        await _mark_names(session, vault, marks, renamed=renamed)
+        await keep_marks(session, vault, marks, renamed=renamed)
         changed |= marks.keys()
     return changed
 

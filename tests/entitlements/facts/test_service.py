@@ -13,6 +13,7 @@ from core.database import Database
 from entitlements.facts import service
 from entitlements.facts.history import Outcome
 from entitlements.facts.models import CURRENT, Fact
+from entitlements.people import merging
 from entitlements.people import service as people
 from entitlements.registers import service as registers
 from tests.entitlements.facts.making import (
@@ -176,7 +177,7 @@ async def test_two_persons_that_are_one_are_read_as_one(session: AsyncSession) -
     kept, gone = await some_persons(session, 2)
     await state(session, jobcenter, gone, "sgb2", True, TODAY)
     await state(session, melde, kept, "main_residence", True, TODAY)
-    await people.merge(session, None, gone, kept, NOON)
+    await merging.merge(session, None, gone, kept, NOON)
     facts = await facts_of(session, kept)
     assert facts["sgb2"] is True
     assert facts["main_residence"] is True
@@ -274,7 +275,7 @@ async def test_the_wide_row_always_says_what_the_history_says(database: Database
                     gone, kept = chance.sample(persons, 2)
                     known = await people.roots(session, persons)
                     if known[gone] == gone and known[kept] == kept:
-                        await people.merge(session, None, gone, kept, NOON)
+                        await merging.merge(session, None, gone, kept, NOON)
                 case _:
                     name = chance.choice(KINDS)
                     value = chance.choice(VALUES[name])

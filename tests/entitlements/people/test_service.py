@@ -10,7 +10,7 @@ from core.access.models import Principal
 from core.access.rules import Caller, Channel, Method, PrincipalKind, Role
 from core.errors import NotFound
 from core.vault import SealBroken, Vault
-from entitlements.people import service
+from entitlements.people import merging, service
 from entitlements.people.models import Identity, IdentityKey, LinkedBy, Login, NameMark
 from entitlements.people.rules import PersonIdentity
 from tests.entitlements.facts.making import NOON, some_persons
@@ -121,8 +121,8 @@ async def test_forgetting_destroys_the_key_at_once_and_for_good(session: AsyncSe
 async def test_every_read_follows_a_merge_however_often(session: AsyncSession, vault: Vault) -> None:
     first = await named(session, vault, "Ute", "Eins")
     second, third = await some_persons(session, 2)
-    await service.merge(session, None, first, second, NOON)
-    await service.merge(session, None, second, third, NOON)
+    await merging.merge(session, None, first, second, NOON)
+    await merging.merge(session, None, second, third, NOON)
     assert await service.roots(session, [first, second, third]) == dict.fromkeys(
         [first, second, third], third
     )
@@ -130,12 +130,12 @@ async def test_every_read_follows_a_merge_however_often(session: AsyncSession, v
     assert identity == PersonIdentity("Ute", "Eins")
     caller = await somebody(session, first)
     assert await service.person_of(session, caller) == third
-    with pytest.raises(service.AlreadyMerged):
-        await service.merge(session, None, third, first, NOON)
+    with pytest.raises(merging.AlreadyMerged):
+        await merging.merge(session, None, third, first, NOON)
     with pytest.raises(service.NotTwoPersons):
-        await service.merge(session, None, third, third, NOON)
+        await merging.merge(session, None, third, third, NOON)
     with pytest.raises(NotFound):
-        await service.merge(session, None, third, uuid4(), NOON)
+        await merging.merge(session, None, third, uuid4(), NOON)
 
 
 async def test_a_login_without_a_person_is_nobody(session: AsyncSession) -> None:
