@@ -25,6 +25,7 @@ from entitlements.deliveries.receiving import Announced, Received, discard, rece
 from entitlements.deliveries.rules import SMALL, Result
 from entitlements.facts.service import closure, turning
 from entitlements.people import service as people
+from entitlements.people.merging import merge
 from entitlements.people.models import Merge
 from entitlements.registers.models import Link, Register, Review
 from entitlements.registers.service import decide_review, register_of
@@ -252,7 +253,7 @@ async def merge_persons(
     session: AsyncSession, settings: Settings, caller: Caller, gone_id: UUID, kept_id: UUID, *, now: datetime
 ) -> Merge:
     """Two persons turn out to be one; everybody whom that concerns is assessed anew."""
-    act = await people.merge(session, caller, gone_id, kept_id, now)
+    act = await merge(session, caller, gone_id, kept_id, now)
     concerned = await closure(session, [kept_id])
     await reassess(session, concerned, now=now, settings=settings, cause=f"merge:{act.id}")
     return act
