@@ -78,9 +78,11 @@ async def held(session: AsyncSession, person_id: UUID, on: date) -> list[Entitle
     return list(rows.scalars())
 
 
-async def tariffs_of(session: AsyncSession, person_id: UUID, on: date) -> Holding:
-    """The tariffs that a person's card carries on a day, and until when."""
-    holding = await held(session, person_id, on)
+async def tariffs_of(
+    session: AsyncSession, person_id: UUID, on: date, *, programme: str | None = None
+) -> Holding:
+    """The tariffs that a person's card carries on a day, and until when; of one programme alone where it is named."""
+    holding = [e for e in await held(session, person_id, on) if programme in {None, e.programme}]
     bits = await rulebook.tariff_bits(session)
     tariffs = sorted(
         {tariff for entitlement in holding for tariff in entitlement.tariffs}, key=bits.__getitem__

@@ -50,6 +50,8 @@ class Credential(SQLModel, table=True):
     """The phone that holds it; phones stand to the right of here, so this is their id and no more."""
     holder_point: bytes | None = Field(default=None, sa_type=Bytes, unique=True)
     """The key that the card is bound to; one key, one card, or two cards could be linked by it."""
+    batch_id: UUID | None = Field(default=None, index=True)
+    """Those that a wallet was given together; it speaks of them as one."""
     card_hash: bytes | None = Field(default=None, sa_type=Bytes, unique=True)
     """SHA-256 of the signed bytes; None until they are signed."""
     revoked_at: datetime | None = Field(default=None, sa_type=Moment)

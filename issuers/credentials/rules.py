@@ -9,6 +9,9 @@ from core.clock import day_of, first_moment
 PRINTED_DAYS = 184
 """Longest life of a card on paper: it is bound to no key, so its loss must not matter for years."""
 
+WALLET_DAYS = 92
+"""Longest life of a credential in somebody else's wallet; the wallet fetches the next by itself."""
+
 _A_MONDAY = date(1970, 1, 5)
 
 
@@ -17,6 +20,8 @@ class CredentialKind(StrEnum):
 
     CARD = "card"
     PRINTED = "printed"
+    SD_JWT = "sd-jwt"
+    """For the wallets of others."""
 
 
 class Revocation(StrEnum):
@@ -30,6 +35,8 @@ class Revocation(StrEnum):
     GUARDIANSHIP_ENDED = "guardianship-ended"
     KEY_WITHDRAWN = "key-withdrawn"
     FORGOTTEN = "forgotten"
+    DELETED = "deleted"
+    """The wallet that was given it says that its holder deleted it."""
 
 
 def card_ends(
@@ -52,6 +59,12 @@ def card_ends(
 def printed_ends(now: datetime, *, zone: ZoneInfo, until: date | None, changes_on: date | None) -> datetime:
     """When a printed card made now ends: on the first of a month, or with what it stands for."""
     boundary = (day_of(now, zone) + timedelta(days=PRINTED_DAYS)).replace(day=1)
+    return _ends(boundary, until, changes_on, zone)
+
+
+def wallet_ends(now: datetime, *, zone: ZoneInfo, until: date | None, changes_on: date | None) -> datetime:
+    """When a credential for another's wallet made now ends: on the first of a month, or with what it stands for."""
+    boundary = (day_of(now, zone) + timedelta(days=WALLET_DAYS)).replace(day=1)
     return _ends(boundary, until, changes_on, zone)
 
 

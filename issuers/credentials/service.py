@@ -9,11 +9,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, select, update
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from core import p256
 from core.access.rules import Caller
 from core.audit.service import note
 from core.clock import day_of
@@ -22,13 +24,23 @@ from core.settings import Settings
 from core.vault import KeyUse, Signer, Vault
 from entitlements.grants import service as grants
 from entitlements.people import service as people
+from issuers.authorities.certificates import Purpose, chain_for
 from issuers.authorities.service import signer_for
 from issuers.credentials.card import Card, CardId, PrintedCard, sign_card, sign_printed
 from issuers.credentials.models import Credential, Holder
-from issuers.credentials.rules import CredentialKind, Revocation, card_ends, printed_ends, promises_more
+from issuers.credentials.rules import (
+    CredentialKind,
+    Revocation,
+    card_ends,
+    printed_ends,
+    promises_more,
+    wallet_ends,
+)
+from issuers.credentials.sdjwt.vc import issue, prepare
+from issuers.credentials.statement import DECOYS, claims_of, type_of
 from issuers.status.models import ListKind
-from issuers.status.rules import Status
-from issuers.status.service import allocate, set_status
+from issuers.status.rules import Reference, Status
+from issuers.status.service import allocate, set_status, uri_of
 
 KEPT_AFTER_END = timedelta(days=30)
 """How long the row of a credential outlives it: an alarm or a complaint can still be followed."""
@@ -97,11 +109,12 @@ async def issue_cards(
 
     return await _issue(
         session,
-        vault,
-        settings,
         _Draft(person_id, CredentialKind.CARD, held.tariff_bits, ends, device_id, name is not None),
+        signer=await signer_for(session, vault, KeyUse.CARD, now),
+        lists=ListKind.CARD,
         points=holders,
         sign=sign,
+        settings=settings,
         now=now,
     )
 
@@ -118,8 +131,69 @@ async def issue_printed(
         return sign_printed(card, signer)
 
     draft = _Draft(person_id, CredentialKind.PRINTED, held.tariff_bits, ends, None, named=True)
-    issued = await _issue(session, vault, settings, draft, points=[None], sign=sign, now=now)
+    issued = await _issue(
+        session,
+        draft,
+        signer=await signer_for(session, vault, KeyUse.PRINTED, now),
+        lists=ListKind.PRINTED,
+        points=[None],
+        sign=sign,
+        settings=settings,
+        now=now,
+    )
     return issued[0]
+
+
+async def issue_for_wallet(
+    session: AsyncSession,
+    vault: Vault,
+    settings: Settings,
+    *,
+    person_id: UUID,
+    keys: Sequence[EllipticCurvePublicKey],
+    programme: str | None,
+    batch_id: UUID,
+    now: datetime,
+) -> list[Issued]:
+    """Makes an SD-JWT VC for each of these keys of another's wallet; NothingHeld if there is nothing to say.
+
+    With a `programme`, they say what that one brings and nothing else. NoCertificate or VaultError where nobody can
+    sign now.
+    """
+    await _touch(session, person_id, now)
+    held = await grants.tariffs_of(session, person_id, day_of(now, settings.zone), programme=programme)
+    if held.tariff_bits == 0:
+        raise NothingHeld
+    ends = wallet_ends(now, zone=settings.zone, until=held.until, changes_on=held.changes_on)
+    identity = await people.identity_of(session, vault, person_id)
+    chain = await chain_for(session, vault, settings, Purpose.CREDENTIAL, now)
+    kind = prepare(settings.public_url, type_of(settings), list(chain.x5c), DECOYS)
+    claims = claims_of(held.tariffs, identity)
+    by_point = {p256.point(key): key for key in keys}
+
+    def sign(place: CardId, point: bytes | None, signer: Signer) -> bytes:
+        made = issue(
+            kind,
+            claims,
+            holder=by_point[point or b""],
+            status=Reference(uri_of(place.status_list, settings), place.status_index),
+            now=now,
+            ends=ends,
+            sign=signer.sign,
+        )
+        return made.encode("ascii")
+
+    named = identity is not None and bool(identity.name)
+    return await _issue(
+        session,
+        _Draft(person_id, CredentialKind.SD_JWT, held.tariff_bits, ends, None, named, batch_id),
+        signer=chain.signer,
+        lists=ListKind.CREDENTIAL,
+        points=list(by_point),
+        sign=sign,
+        settings=settings,
+        now=now,
+    )
 
 
 async def revoke(
@@ -178,6 +252,29 @@ async def take_back(
 
 async def _subject_ids(session: AsyncSession, caller: Caller, today: date) -> list[UUID]:
     return list(await people.aliases(session, [await people.subject_of(session, caller, today)]))
+
+
+async def revoke_batch(
+    session: AsyncSession, batch_id: UUID, reason: Revocation, *, now: datetime
+) -> list[UUID]:
+    """Takes back what a wallet was given together."""
+    rows = await _live(session, now, col(Credential.batch_id) == batch_id)
+    return await revoke(session, [row.id for row in rows], reason, now=now)
+
+
+async def in_wallets(session: AsyncSession, person_id: UUID, now: datetime) -> int:
+    """How many credentials of this person run in the wallets of others."""
+    found = await session.execute(
+        select(func.count())
+        .select_from(Credential)
+        .where(
+            col(Credential.person_id) == person_id,
+            col(Credential.kind) == CredentialKind.SD_JWT,
+            col(Credential.revoked_at).is_(None),
+            col(Credential.expires_at) > now,
+        )
+    )
+    return found.scalar_one()
 
 
 async def revoke_on_device(
@@ -273,6 +370,7 @@ class _Draft:
     ends: datetime
     device_id: UUID | None
     named: bool
+    batch_id: UUID | None = None
 
 
 async def _held(
@@ -299,22 +397,17 @@ async def _touch(session: AsyncSession, person_id: UUID, now: datetime) -> None:
 
 async def _issue(
     session: AsyncSession,
-    vault: Vault,
-    settings: Settings,
     draft: _Draft,
     *,
+    signer: Signer,
+    lists: ListKind,
     points: Sequence[bytes | None],
     sign: Callable[[CardId, bytes | None, Signer], bytes],
+    settings: Settings,
     now: datetime,
 ) -> list[Issued]:
-    use, lists = (
-        (KeyUse.CARD, ListKind.CARD)
-        if draft.kind is CredentialKind.CARD
-        else (KeyUse.PRINTED, ListKind.PRINTED)
-    )
     if draft.ends <= now:
         raise NothingHeld
-    signer = await signer_for(session, vault, use, now)
     places = await allocate(session, lists, len(points), until=draft.ends, settings=settings, now=now)
     rows = [
         Credential(
@@ -328,7 +421,9 @@ async def _issue(
             issued_at=now,
             expires_at=draft.ends,
             device_id=draft.device_id,
-            holder_point=point,
+            # A wallet may come back with a key of before; only our own cards are told apart by theirs.
+            holder_point=None if draft.kind is CredentialKind.SD_JWT else point,
+            batch_id=draft.batch_id,
         )
         for (number, index), point in zip(places, points, strict=True)
     ]
@@ -336,9 +431,10 @@ async def _issue(
     # Written down before it is signed: if we fall between the two, we know what we may have promised.
     await session.flush()
     issued = []
-    for row in rows:
-        signed = sign(CardId(row.status_list, row.status_index), row.holder_point, signer)
-        row.card_hash = sha256(signed).digest()
+    for row, point in zip(rows, points, strict=True):
+        signed = sign(CardId(row.status_list, row.status_index), point, signer)
+        if row.kind is not CredentialKind.SD_JWT:
+            row.card_hash = sha256(signed).digest()
         issued.append(Issued(row.id, signed, row.expires_at, row.named))
     await session.flush()
     log.info("credentials.issued", kind=draft.kind.value, count=len(issued))

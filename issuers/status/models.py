@@ -15,6 +15,8 @@ class ListKind(StrEnum):
 
     CARD = "card"
     PRINTED = "printed"
+    CREDENTIAL = "credential"
+    """For wallets of others: read by verifiers who know our certificates, and not our trust list."""
 
 
 class KeptList(SQLModel, table=True):

@@ -22,6 +22,7 @@ from core import jose
 from core.errors import NotFound
 from core.settings import Settings
 from core.vault import KeyUse, Signer, Vault
+from issuers.authorities.certificates import Purpose, chain_for
 from issuers.authorities.service import current_key
 from issuers.status.models import KeptList, ListKind, Place
 from issuers.status.rules import TYPE, Status, StatusList, StatusListToken
@@ -343,13 +344,17 @@ class StatusMemory:
         held = self.held(number)
         ttl = settings.status_ttl
         issued = max(int(held.changed_at.timestamp()), int(now.timestamp()) // ttl * ttl)
-        key = await current_key(session, KeyUse.STATUS_LIST, now)
-        state = (held.version, issued, key.key_id)
+        if held.kind is ListKind.CREDENTIAL:
+            chain = await chain_for(session, vault, settings, Purpose.STATUS_LIST, now)
+            signer, protected, name = chain.signer, chain.header, ".".join((chain.key_id, chain.x5c[0]))
+        else:
+            key = await current_key(session, KeyUse.STATUS_LIST, now)
+            signer, protected, name = vault.signer(key.key_id, KeyUse.STATUS_LIST), {}, key.key_id
+        state = (held.version, issued, name)
         made = self._signed.get(number)
         if made is not None and made[0] == state:
             return made[1]
-        signer = vault.signer(key.key_id, KeyUse.STATUS_LIST)
-        publish = partial(_publish, held, signer, uri_of(number, settings), issued, settings)
+        publish = partial(_publish, held, signer, protected, settings=settings, issued=issued)
         published = await anyio.to_thread.run_sync(publish)
         made = self._signed.get(number)
         if made is None or made[0][:2] <= state[:2]:
@@ -372,16 +377,18 @@ def uri_of(number: int, settings: Settings) -> str:
     return f"{settings.public_url}/status/{number}"
 
 
-def _publish(held: Held, signer: Signer, uri: str, issued: int, settings: Settings) -> Published:
+def _publish(
+    held: Held, signer: Signer, protected: jose.Claims, *, settings: Settings, issued: int
+) -> Published:
     at = datetime.fromtimestamp(issued, held.changed_at.tzinfo)
     listed = StatusListToken(
-        uri,
+        uri_of(held.number, settings),
         held.statuses,
         issued_at=at,
         expires_at=at + timedelta(days=settings.status_days),
         ttl=timedelta(seconds=settings.status_ttl),
     )
-    token = jose.sign(signer, listed.claims(), typ=TYPE).encode()
+    token = jose.sign(signer, listed.claims(), typ=TYPE, protected=protected).encode()
     return Published(
         held.version, token, gzip.compress(token, 9, mtime=0), hashlib.sha256(token).hexdigest()[:32]
     )

@@ -754,7 +754,7 @@ class TestAProofBringsItsOwnKey:
             ({"jku": "https://evil.example/jwks"}, jose.Refusal.HEADER),
             ({"x5c": ["MIIB"]}, jose.Refusal.HEADER),
             ({"crit": ["exp"]}, jose.Refusal.HEADER),
-            ({"b64": True}, jose.Refusal.HEADER),
+            ({"zip": "DEF"}, jose.Refusal.HEADER),
         ],
     )
     def test_a_header_that_says_more_or_other_is_refused(
