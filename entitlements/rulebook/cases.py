@@ -42,19 +42,22 @@ def ruling_of(rulebook: Rulebook, case: WorkedCase) -> Ruling:
 
 
 def said_by(ruling: Ruling) -> Mapping[str, Any]:
-    """A ruling in the words of a worked case."""
+    """A ruling in the words of a worked case; what comes by the month apart from what is paid as it arises."""
+    by_month = [grant for grant in ruling.allowances if grant.terms == "monthly"]
+    at_cost = [grant for grant in ruling.allowances if grant.terms != "monthly"]
     return {
         "outcome": str(ruling.outcome),
         "ground": ruling.ground,
         "payer": ruling.payer,
         "until": ruling.until,
         "tariffs": list(ruling.tariffs),
-        "allowances": {grant.kind: grant.monthly_cents for grant in ruling.allowances},
-        "terms": {grant.kind: grant.terms for grant in ruling.allowances},
-        "unit_ceilings": {grant.kind: grant.unit_ceiling_cents for grant in ruling.allowances},
-        "ceilings": {grant.kind: grant.ceiling_cents for grant in ruling.allowances},
-        "allowances_since": {grant.kind: grant.since for grant in ruling.allowances},
-        "allowances_until": {grant.kind: grant.until for grant in ruling.allowances},
+        "allowances": {grant.kind: grant.monthly_cents for grant in by_month},
+        "allowances_since": {grant.kind: grant.since for grant in by_month},
+        "allowances_until": {grant.kind: grant.until for grant in by_month},
+        "costs": {grant.kind: grant.terms for grant in at_cost},
+        "costs_until": {grant.kind: grant.until for grant in at_cost},
+        "ceilings": {grant.kind: grant.ceiling_cents for grant in at_cost},
+        "unit_ceilings": {grant.kind: grant.unit_ceiling_cents for grant in at_cost},
         "amounts": {due.kind: due.cents for due in ruling.amounts},
         "charges": {charge.kind: charge.monthly_cents for charge in ruling.charges},
         "reasons": [reason.code for reason in ruling.reasons],

@@ -71,6 +71,7 @@ SYSTEM_REASONS = frozenset(
         "known_in_part",
         "calculation_fault",
         "other_programme_first",
+        "other_programme_needed",
         "other_programme_open",
     }
 )
@@ -291,7 +292,8 @@ def _dependencies(case: _Case) -> _Verdict | None:
         if outcome in needed.outcomes:
             continue
         if outcome in {Outcome.GRANTED, Outcome.REFUSED}:
-            return _Verdict(Outcome.REFUSED, reasons=(Reason("other_programme_first", params),))
+            code = "other_programme_first" if outcome is Outcome.GRANTED else "other_programme_needed"
+            return _Verdict(Outcome.REFUSED, reasons=(Reason(code, params),))
         return _Verdict(Outcome.UNDETERMINED, reasons=(Reason("other_programme_open", params),))
     return None
 
