@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access import cookies, oidc, service, tokens
 from core.access.models import Principal
-from core.access.oidc import Provider, SignedIn, SignInFailed
+from core.access.oidc import Provider, SignedIn, SignedOut, SignInFailed
 from core.access.policy import Policy
 from core.access.rules import (
     Caller,
@@ -161,6 +161,20 @@ class Doorkeeper:
         """Ends a session."""
         async with self.database.writing() as session:
             await service.end_session(session, session_id, now)
+
+    async def signed_out(self, said: SignedOut, now: datetime) -> None:
+        """Ends the sessions that the provider says are over; nothing to end is no error."""
+        async with self.database.writing() as session:
+            principal_id = None
+            if said.subject is not None:
+                login = await service.find_login(session, self.vault, self.settings.oidc_issuer, said.subject)
+                if login is None:
+                    return
+                principal_id = login.id
+            ended = await service.end_sessions(
+                session, now, principal_id=principal_id, provider_session=said.provider_session
+            )
+            log.info("sessions.ended_by_provider", count=ended)
 
     async def _by_session(self, request: Request[Any, Any, Any], token: str, now: datetime) -> Caller | None:
         async with self.database.reading() as session:

@@ -57,6 +57,12 @@ PAUSE = timedelta(seconds=5)
 
 OLDEST_ID_TOKEN = timedelta(minutes=10)
 
+OLDEST_LOGOUT_TOKEN = timedelta(minutes=5)
+"""How long a logout token may take: one that somebody kept must not end the sessions of later days."""
+
+LOGGED_OUT = "http://schemas.openid.net/event/backchannel-logout"
+"""The event that a logout token reports."""
+
 _LABEL = "sign-in/1"
 _AAD = b"citycard/sign-in/1"
 
@@ -137,6 +143,14 @@ class SignedIn:
     subject: str
     claims: Claims
     authenticated_at: datetime
+    provider_session: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOut:
+    """Whose sessions the provider says are over: one of its sessions, or all of a subject's."""
+
+    subject: str | None
     provider_session: str | None
 
 
@@ -273,15 +287,38 @@ class Provider:
             access_token is None or claims["at_hash"] != _half_hash(access_token, verified.header.get("alg"))
         ):
             raise TokenRefused(Refusal.CLAIMS, "the two tokens do not belong together")
-        provider_session = claims.get("sid")
         return SignedIn(
             subject=subject_in(claims, self._settings.oidc_subject_claim),
             claims=claims,
             authenticated_at=min(_moment(claims.get("auth_time")) or issued, now),
-            provider_session=provider_session
-            if isinstance(provider_session, str) and 1 <= len(provider_session) <= 255
-            else None,
+            provider_session=_short(claims.get("sid")),
         )
+
+    # ---- signing out, told by the provider ----
+
+    async def read_logout_token(self, token: str, now: datetime) -> SignedOut:
+        """What a logout token says (OpenID Connect Back-Channel Logout 1.0, section 2.6); TokenRefused where any
+        of its checks fails.
+        """
+        claims = (await self._verified(token, now, types=("logout+jwt", "JWT", None))).claims
+        check_claims(claims, issuer=self.issuer, audience=self._settings.oidc_client_id, now=now)
+        issued, token_id, events = _moment(claims.get("iat")), claims.get("jti"), claims.get("events")
+        if (
+            issued is None
+            or issued < now - OLDEST_LOGOUT_TOKEN
+            or not (token_id and isinstance(token_id, str))
+        ):
+            raise TokenRefused(Refusal.CLAIMS, "the token is not of now")
+        if not (isinstance(events, dict) and isinstance(events.get(LOGGED_OUT), dict)):
+            raise TokenRefused(Refusal.CLAIMS, "the token does not say that somebody signed out")
+        if "nonce" in claims:
+            raise TokenRefused(Refusal.CLAIMS, "the token is the answer to a sign-in")
+        # Where a login is known by another claim, `sub` names nobody here, and only the session counts.
+        named = claims.get("sub") if self._settings.oidc_subject_claim == "sub" else None
+        subject, provider_session = (_short(value) for value in (named, claims.get("sid")))
+        if subject is None and provider_session is None:
+            raise TokenRefused(Refusal.CLAIMS, "the token names no session and nobody")
+        return SignedOut(subject, provider_session)
 
     # ---- access tokens ----
 
@@ -352,9 +389,11 @@ class Provider:
             states_issuer=document.get("authorization_response_iss_parameter_supported") is True,
         )
 
-    async def _verified(self, token: str, now: datetime) -> Verified:
+    async def _verified(
+        self, token: str, now: datetime, types: tuple[str | None, ...] = ("JWT", None)
+    ) -> Verified:
         def check(keys: KeySet) -> Verified:
-            return verify(token, keys, typ=("JWT", None), algorithms=SIGNING)
+            return verify(token, keys, typ=types, algorithms=SIGNING)
 
         try:
             return check(await self._key_set(now))
@@ -402,6 +441,10 @@ def subject_in(claims: Claims, path: str) -> str:
 def authenticated_at(claims: Claims) -> datetime | None:
     """When the person last proved who they are, as far as the provider says."""
     return _moment(claims.get("auth_time"))
+
+
+def _short(value: object) -> str | None:
+    return value if isinstance(value, str) and 1 <= len(value) <= 255 else None
 
 
 def _with_query(url: str, query: Mapping[str, str]) -> str:

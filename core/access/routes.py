@@ -18,7 +18,7 @@ from core.access.doorkeeper import Doorkeeper, doorkeeper_of
 from core.access.oidc import Attempt, Failure, SignInFailed
 from core.access.rules import Caller, PrincipalKind, Role, allow, anyone, local_path, signed_in
 from core.access.schemas import ClientView, MachineToken, Me, NewClient, NewKey, TokenError
-from core.errors import Unavailable, problems
+from core.errors import DomainError, Unavailable, problems
 from core.headers import PUBLIC_DOCUMENT
 from core.http import OutOfReach
 from core.idempotency import Answer
@@ -34,6 +34,12 @@ class NobodySignsIn(Unavailable):
     """No OpenID provider is configured."""
 
     slug, title = "no-provider", "Signing in is not set up here"
+
+
+class LogoutRefused(DomainError):
+    """What the provider is said to have reported does not hold; no session was ended."""
+
+    status, slug, title = 400, "logout-token-refused", "The logout token was not accepted"
 
 
 # ---- people ----
@@ -106,6 +112,46 @@ async def sign_out(request: Request[Any, Any, Any], state: State, now: NamedDepe
     )
 
 
+@post(
+    "/logout/backchannel",
+    operation_id="endSessionsByProvider",
+    status_code=200,
+    guards=[limited("logout-backchannel", Limit(600, timedelta(minutes=1)))],
+    responses=problems(400, 429, 503),
+)
+async def end_sessions_by_provider(
+    request: Request[Any, Any, Any], state: State, now: NamedDependency[datetime]
+) -> Answer:
+    """Where the city's provider says, by a signed `logout_token` in a form, that somebody signed out there.
+
+    OpenID Connect Back-Channel Logout 1.0: the sessions of that provider session, or of that subject, end at once.
+    """
+    keeper = doorkeeper_of(state)
+    if keeper.provider is None:
+        raise NobodySignsIn
+    form = await _form(request)
+    if form is None or "logout_token" not in form:
+        raise LogoutRefused("the request is a form with one logout_token")
+    try:
+        said = await keeper.provider.read_logout_token(form["logout_token"], now)
+    except TokenRefused as refused:
+        raise LogoutRefused(refused.detail) from None
+    await keeper.signed_out(said, now)
+    return Answer(None, status_code=200, headers={"Cache-Control": "no-store"})
+
+
+async def _form(request: Request[Any, Any, Any]) -> dict[str, str] | None:
+    """A form's fields; None where it is none, or says something twice."""
+    if request.content_type[0] != "application/x-www-form-urlencoded":
+        return None
+    try:
+        said = parse_qsl((await request.body()).decode(), strict_parsing=True, max_num_fields=20)
+    except ValueError:
+        return None
+    form = dict(said)
+    return form if len(form) == len(said) else None
+
+
 def _session_of(request: Request[Any, Any, Any]) -> UUID | None:
     caller = request.scope.get("user")
     return caller.session_id if isinstance(caller, Caller) else None
@@ -167,15 +213,9 @@ async def issue_machine_token(
     """
     keeper = doorkeeper_of(state)
     settings = keeper.settings
-    if request.content_type[0] != "application/x-www-form-urlencoded":
-        return _refused("invalid_request", "the request is a form")
-    try:
-        said = parse_qsl((await request.body()).decode(), strict_parsing=True, max_num_fields=20)
-    except ValueError:
-        return _refused("invalid_request", "the form cannot be read")
-    form = dict(said)
-    if len(form) != len(said):
-        return _refused("invalid_request", "a parameter stands twice")
+    form = await _form(request)
+    if form is None:
+        return _refused("invalid_request", "the request is a form that says each thing once")
     if form.get("grant_type") != "client_credentials":
         return _refused("unsupported_grant_type", "only client_credentials is taken here")
     if form.get("client_assertion_type") != ASSERTION_TYPE or "client_assertion" not in form:
@@ -300,7 +340,12 @@ async def disable_client(
     return ClientView.model_validate(await service.disable_client(session, caller, client_id, now))
 
 
-people = Router("/", route_handlers=[sign_in, complete_sign_in, sign_out], guards=[anyone], tags=["sign-in"])
+people = Router(
+    "/",
+    route_handlers=[sign_in, complete_sign_in, sign_out, end_sessions_by_provider],
+    guards=[anyone],
+    tags=["sign-in"],
+)
 machines = Router("/", route_handlers=[issue_machine_token, token_keys], guards=[anyone], tags=["machines"])
 me = Router("/v1", route_handlers=[who_am_i], guards=[signed_in], tags=["sign-in"])
 operators = Router(

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -140,6 +140,25 @@ async def end_session(session: AsyncSession, session_id: UUID, now: datetime) ->
         .values(ended_at=now)
         .execution_options(synchronize_session=False)
     )
+
+
+async def end_sessions(
+    session: AsyncSession, now: datetime, *, principal_id: UUID | None, provider_session: str | None
+) -> int:
+    """Ends the sessions that began with one of the provider's, or all of a login's; gives how many there were."""
+    concerned: list[ColumnElement[bool]] = [col(Session.ended_at).is_(None)]
+    if principal_id is not None:
+        concerned.append(col(Session.principal_id) == principal_id)
+    if provider_session is not None:
+        concerned.append(col(Session.provider_session) == provider_session)
+    ended = await session.execute(
+        update(Session)
+        .where(*concerned)
+        .values(ended_at=now)
+        .returning(col(Session.id))
+        .execution_options(synchronize_session=False)
+    )
+    return len(ended.all())
 
 
 async def forget_sessions(session: AsyncSession, _payload: dict[str, Any], now: datetime) -> None:
