@@ -1,21 +1,31 @@
-"""Checks a delivery's rows by set statements: whom they mean, what they repeat, and how much they would end."""
+"""Checks a delivery by set statements: whom its numbers mean, what cannot be taken, and how much it would end."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, or_, select, text, true, tuple_, update
+from sqlalchemy import and_, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
+from core.bulk import table_of
 from core.vault import Vault, open_sealed
-from entitlements.deliveries.models import Delivery, DeliveryRow, Mode
-from entitlements.deliveries.receiving import ROWS
+from entitlements.deliveries.models import (
+    STAGING,
+    About,
+    Delivery,
+    DeliveryMember,
+    DeliveryRow,
+    DeliveryStatement,
+    DeliverySubject,
+    Mode,
+)
 from entitlements.deliveries.rules import ABOUT_ANYBODY, ABOUT_SOMEBODY, SMALL, Result
+from entitlements.deliveries.staging import ROWS
 from entitlements.facts.models import Fact
 from entitlements.people.models import Household, Identification, Membership, Person
 from entitlements.registers.models import Link
@@ -24,8 +34,8 @@ from entitlements.registers.service import open_reviews
 
 
 def waiting(delivery_id: UUID) -> ColumnElement[bool]:
-    """The rows of a delivery that have no result yet."""
-    return and_(col(DeliveryRow.delivery_id) == delivery_id, col(DeliveryRow.result).is_(None))
+    """Of whom a delivery speaks, as far as it is not decided what becomes of it."""
+    return and_(col(DeliverySubject.delivery_id) == delivery_id, col(DeliverySubject.result).is_(None))
 
 
 async def check(
@@ -35,196 +45,180 @@ async def check(
 
     Gives how many standing statements the delivery would end, and how many of the register stand.
     """
-    if delivery.rows > SMALL and session.get_bind().dialect.name == "postgresql":
+    if delivery.rows > SMALL:
         # The rows have just come in: a planner that thinks there are none would go through them again and again.
-        await session.execute(text("ANALYZE delivery_rows"))
+        await statistics(session, *STAGING)
     await resolve_persons(session, delivery.id, delivery.register_id, remit)
     await _resolve_households(session, delivery.id, delivery.register_id)
     await _refuse_unlinked(session, delivery.id)
-    await _refuse_repeated(session, delivery.id)
     await _gather(session, delivery.id)
     await _ask_for_links(session, vault, delivery, now)
-    return await _ends(session, delivery, day), await _standing(session, delivery.register_id, day)
+    standing = await _standing(session, delivery.register_id, day)
+    return await _ends(session, delivery, day) if standing else 0, standing
+
+
+async def statistics(session: AsyncSession, *tables: type[SQLModel]) -> None:
+    """Lets PostgreSQL count these tables, after much has come in or gone."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(text(f"ANALYZE {', '.join(table_of(table).name for table in tables)}"))
 
 
 async def _set(session: AsyncSession, *where: ColumnElement[bool], **values: Any) -> None:
     await session.execute(
-        update(DeliveryRow).where(*where).values(values).execution_options(synchronize_session=False)
+        update(DeliverySubject).where(*where).values(values).execution_options(synchronize_session=False)
     )
 
 
 async def resolve_persons(session: AsyncSession, delivery_id: UUID, register_id: UUID, remit: Remit) -> None:
     """Finds the persons behind the register's numbers: by link, by identification number, as new ones."""
+    one, other = DeliverySubject, aliased(DeliverySubject)
+    person = and_(col(one.delivery_id) == delivery_id, col(one.about) == About.PERSON)
     linked = (
         select(col(Link.person_id))
-        .where(col(Link.register_id) == register_id, col(Link.number_hash) == col(DeliveryRow.number_hash))
+        .where(col(Link.register_id) == register_id, col(Link.number_hash) == col(one.number_hash))
         .scalar_subquery()
     )
-    numbered = col(DeliveryRow.number_hash).is_not(None)
-    # Rows that were refused are resolved as well: whoever they mention is not left out.
-    await _set(session, col(DeliveryRow.delivery_id) == delivery_id, numbered, person_id=linked)
+    # Who is mentioned by a refused row only is found as well: whoever is mentioned is not left out.
+    await _set(session, person, linked.is_not(None), person_id=linked)
     # A number that is explained twice: the first explanation counts.
-    await _refuse_later(session, delivery_id, "person", (col(DeliveryRow.number_hash),))
-    persons = and_(waiting(delivery_id), col(DeliveryRow.form) == "person")
-    identified = (
-        select(col(Identification.person_id))
-        .where(col(Identification.number_hash) == col(DeliveryRow.identification_hash))
-        .scalar_subquery()
+    earlier = exists().where(
+        col(other.delivery_id) == delivery_id,
+        col(other.number_hash) == col(one.number_hash),
+        col(other.explained_at) < col(one.explained_at),
     )
-    unknown = col(DeliveryRow.person_id).is_(None)
     await _set(
         session,
-        persons,
-        unknown,
-        col(DeliveryRow.identification_hash).is_not(None),
-        person_id=identified,
+        person,
+        col(one.explained_at).is_not(None),
+        earlier,
+        result=Result.DUPLICATE.value,
+        sealed=None,
     )
+    unknown = and_(waiting(delivery_id), col(one.about) == About.PERSON, col(one.person_id).is_(None))
+    explained = col(one.explained_at).is_not(None)
+    identified = (
+        select(col(Identification.person_id))
+        .where(col(Identification.number_hash) == col(one.identification_hash))
+        .scalar_subquery()
+    )
+    await _set(session, unknown, explained, col(one.identification_hash).is_not(None), person_id=identified)
     if remit.identities:
         # Two numbers with one identification number in one delivery are one person, too.
-        twin = aliased(DeliveryRow)
         same = (
-            select(col(twin.item_id))
+            select(col(other.item_id))
             .where(
-                col(twin.delivery_id) == delivery_id,
-                col(twin.form) == "person",
-                col(twin.part) == 0,
-                col(twin.result).is_(None),
-                col(twin.identification_hash) == col(DeliveryRow.identification_hash),
+                col(other.delivery_id) == delivery_id,
+                col(other.identification_hash) == col(one.identification_hash),
+                col(other.result).is_(None),
             )
-            .order_by(col(twin.item_id))
+            .order_by(col(other.item_id))
             .limit(1)
             .scalar_subquery()
         )
-        await _set(session, persons, unknown, person_id=func.coalesce(same, col(DeliveryRow.item_id)))
-    first = aliased(DeliveryRow)
-    explained = (
-        select(col(first.person_id))
+        await _set(session, unknown, explained, person_id=func.coalesce(same, col(one.item_id)))
+    said = (
+        select(col(other.person_id))
         .where(
-            col(first.delivery_id) == delivery_id,
-            col(first.form) == "person",
-            col(first.part) == 0,
-            col(first.number_hash) == col(DeliveryRow.number_hash),
-            col(first.result).is_(None),
+            col(other.delivery_id) == delivery_id,
+            col(other.number_hash) == col(one.number_hash),
+            col(other.explained_at).is_not(None),
+            col(other.result).is_(None),
         )
-        .order_by(col(first.item_id))
         .limit(1)
         .scalar_subquery()
     )
-    await _set(session, waiting(delivery_id), numbered, unknown, person_id=explained)
-    gone = exists().where(col(Person.id) == col(DeliveryRow.person_id), col(Person.forgotten_at).is_not(None))
-    await _set(
-        session,
-        waiting(delivery_id),
-        col(DeliveryRow.form) != "member",
-        gone,
-        result=Result.FORGOTTEN.value,
-    )
+    await _set(session, unknown, person_id=said)
+    gone = exists().where(col(Person.id) == col(one.person_id), col(Person.forgotten_at).is_not(None))
+    await _set(session, waiting(delivery_id), gone, result=Result.FORGOTTEN.value, sealed=None)
 
 
 async def _resolve_households(session: AsyncSession, delivery_id: UUID, register_id: UUID) -> None:
-    housed = col(DeliveryRow.household_hash).is_not(None)
+    one, other = DeliverySubject, aliased(DeliverySubject)
+    house = and_(waiting(delivery_id), col(one.about) == About.HOUSEHOLD)
     known = (
         select(col(Household.id))
         .where(
             col(Household.register_id) == register_id,
-            col(Household.kind) == col(DeliveryRow.household_kind),
-            col(Household.number_hash) == col(DeliveryRow.household_hash),
+            col(Household.kind) == col(one.household_kind),
+            col(Household.number_hash) == col(one.number_hash),
         )
         .scalar_subquery()
     )
-    await _set(session, waiting(delivery_id), housed, household_id=known)
-    first = aliased(DeliveryRow)
+    await _set(session, house, known.is_not(None), household_id=known)
     new = (
-        select(col(first.item_id))
+        select(col(other.item_id))
         .where(
-            col(first.delivery_id) == delivery_id,
-            col(first.form) == "household",
-            col(first.household_hash) == col(DeliveryRow.household_hash),
-            col(first.household_kind) == col(DeliveryRow.household_kind),
+            col(other.delivery_id) == delivery_id,
+            col(other.number_hash) == col(one.number_hash),
+            col(other.household_kind) == col(one.household_kind),
+            col(other.explained_at).is_not(None),
         )
-        .order_by(col(first.item_id))
+        .order_by(col(other.item_id))
         .limit(1)
         .scalar_subquery()
     )
-    homeless = col(DeliveryRow.household_id).is_(None)
-    await _set(session, waiting(delivery_id), housed, homeless, household_id=new)
-    await _set(session, waiting(delivery_id), housed, homeless, result=Result.NO_HOUSEHOLD.value)
+    homeless = col(one.household_id).is_(None)
+    await _set(session, house, homeless, household_id=new)
+    await _set(session, house, homeless, result=Result.NO_HOUSEHOLD.value)
+
+
+def incomplete(listing: Any) -> ColumnElement[bool]:
+    """Whether a listed household has a member of whom nobody knows who it is."""
+    member, who = aliased(DeliveryMember), aliased(DeliverySubject)
+    return exists().where(
+        col(member.delivery_id) == col(listing.delivery_id),
+        col(member.listing) == col(listing.place),
+        col(who.delivery_id) == col(member.delivery_id),
+        col(who.place) == col(member.member),
+        col(who.person_id).is_(None),
+    )
 
 
 async def _refuse_unlinked(session: AsyncSession, delivery_id: UUID) -> None:
-    nobody = and_(col(DeliveryRow.number_hash).is_not(None), col(DeliveryRow.person_id).is_(None))
-    other = aliased(DeliveryRow)
+    one, other = DeliverySubject, aliased(DeliverySubject)
+    nobody = and_(col(one.about) == About.PERSON, col(one.person_id).is_(None))
     # A household is taken whole or not at all: a member who is missing would seem to have moved out.
-    of_unlinked = col(DeliveryRow.position).in_(
-        select(col(other.position)).where(
-            col(other.delivery_id) == delivery_id,
-            col(other.form) == "member",
-            col(other.number_hash).is_not(None),
-            col(other.person_id).is_(None),
-        )
-    )
-    in_household = col(DeliveryRow.form).in_(["household", "member"])
+    listed = and_(col(one.about) == About.HOUSEHOLD, col(one.explained_at).is_not(None))
     await _set(
-        session,
-        waiting(delivery_id),
-        or_(nobody, and_(in_household, of_unlinked)),
-        result=Result.NO_LINK.value,
+        session, waiting(delivery_id), or_(nobody, and_(listed, incomplete(one))), result=Result.NO_LINK.value
     )
-
-
-async def _refuse_repeated(session: AsyncSession, delivery_id: UUID) -> None:
-    row = DeliveryRow
-    of_fact = (col(row.person_id), col(row.household_id), col(row.kind), col(row.valid_from))
-    await _refuse_later(session, delivery_id, "fact", of_fact)
-    await _refuse_later(session, delivery_id, "household", (col(row.household_id), col(row.valid_from)))
-
-
-async def _refuse_later(session: AsyncSession, delivery_id: UUID, form: str, about: Sequence[Any]) -> None:
-    """Of the rows that say something about the same, the first is taken."""
-    numbered = (
-        select(
-            col(DeliveryRow.position),
-            func.row_number().over(partition_by=about, order_by=(col(DeliveryRow.position),)).label("place"),
-        )
-        .where(waiting(delivery_id), col(DeliveryRow.form) == form)
-        .subquery()
+    # What is said of a household waits with it, if this delivery alone makes it known.
+    there = exists().where(col(Household.id) == col(one.household_id))
+    taken = exists().where(
+        col(other.delivery_id) == delivery_id,
+        col(other.household_id) == col(one.household_id),
+        col(other.explained_at).is_not(None),
+        col(other.result).is_(None),
     )
-    later = select(numbered.c.position).where(numbered.c.place > 1)
-    # A household is refused with its members, and a person with the birth date.
-    whole = col(DeliveryRow.form) == "fact" if form == "fact" else true()
-    await _set(
-        session,
-        waiting(delivery_id),
-        whole,
-        col(DeliveryRow.position).in_(later),
-        result=Result.DUPLICATE.value,
-    )
+    house = and_(waiting(delivery_id), col(one.about) == About.HOUSEHOLD)
+    await _set(session, house, ~there, ~taken, result=Result.NO_LINK.value)
 
 
 async def _gather(session: AsyncSession, delivery_id: UUID) -> None:
     """What belongs to one household is applied in one transaction; who lives alone is a household of one."""
+    one = DeliverySubject
     await _set(
-        session,
-        waiting(delivery_id),
-        col(DeliveryRow.household_id).is_not(None),
-        anchor=col(DeliveryRow.household_id),
+        session, waiting(delivery_id), col(one.household_id).is_not(None), anchor=col(one.household_id)
     )
-    member = aliased(DeliveryRow)
+    who, member, listing = aliased(one), aliased(DeliveryMember), aliased(one)
     here = (
-        select(col(member.household_id))
+        select(col(listing.household_id))
         .where(
+            col(who.delivery_id) == delivery_id,
+            col(who.person_id) == col(one.person_id),
             col(member.delivery_id) == delivery_id,
-            col(member.form) == "member",
-            col(member.number_hash) == col(DeliveryRow.number_hash),
-            col(member.result).is_(None),
+            col(member.member) == col(who.place),
+            col(listing.delivery_id) == delivery_id,
+            col(listing.place) == col(member.listing),
+            col(listing.result).is_(None),
         )
-        .order_by(col(member.household_id))
+        .order_by(col(listing.household_id))
         .limit(1)
         .scalar_subquery()
     )
     stands = (
         select(col(Membership.household_id))
-        .where(col(Membership.person_id) == col(DeliveryRow.person_id), col(Membership.known_until).is_(None))
+        .where(col(Membership.person_id) == col(one.person_id), col(Membership.known_until).is_(None))
         .order_by(col(Membership.household_id))
         .limit(1)
         .scalar_subquery()
@@ -232,39 +226,34 @@ async def _gather(session: AsyncSession, delivery_id: UUID) -> None:
     await _set(
         session,
         waiting(delivery_id),
-        col(DeliveryRow.anchor).is_(None),
-        anchor=func.coalesce(here, stands, col(DeliveryRow.person_id)),
+        col(one.anchor).is_(None),
+        anchor=func.coalesce(here, stands, col(one.person_id)),
     )
 
 
 async def _ask_for_links(session: AsyncSession, vault: Vault, delivery: Delivery, now: datetime) -> None:
-    rows = await session.execute(
-        select(col(DeliveryRow.number_hash), func.min(col(DeliveryRow.position)))
-        .where(
-            col(DeliveryRow.delivery_id) == delivery.id,
-            col(DeliveryRow.result) == Result.NO_LINK.value,
-            col(DeliveryRow.number_hash).is_not(None),
-            col(DeliveryRow.person_id).is_(None),
-            col(DeliveryRow.sealed).is_not(None),
-        )
-        .group_by(col(DeliveryRow.number_hash))
-    )
-    places = sorted((position, hashed) for hashed, position in rows)
-    for some in _pieces(places, 500):
+    one, after = DeliverySubject, 0
+    while True:
         found = await session.execute(
-            select(col(DeliveryRow.number_hash), col(DeliveryRow.sealed)).where(
-                col(DeliveryRow.delivery_id) == delivery.id,
-                tuple_(col(DeliveryRow.position), col(DeliveryRow.number_hash)).in_(some),
-                col(DeliveryRow.sealed).is_not(None),
+            select(col(one.place), col(one.number_hash), col(one.sealed))
+            .where(
+                col(one.delivery_id) == delivery.id,
+                col(one.result) == Result.NO_LINK.value,
+                col(one.person_id).is_(None),
+                col(one.sealed).is_not(None),
+                col(one.place) > after,
             )
+            .order_by(col(one.place))
+            .limit(500)
         )
-        sealed = {hashed: opened(vault, hashed, content) for hashed, content in found if hashed and content}
-        numbers = {hashed: str(sealed[hashed]["number"]) for _, hashed in some}
+        some = found.all()
+        if not some:
+            return
+        numbers = {
+            hashed: str(opened(vault, hashed, sealed)["number"]) for _, hashed, sealed in some if sealed
+        }
         await open_reviews(session, vault, delivery.register_id, numbers, now)
-
-
-def _pieces(items: list[Any], size: int) -> list[list[Any]]:
-    return [items[at : at + size] for at in range(0, len(items), size)]
+        after = some[-1][0]
 
 
 def opened(vault: Vault, number_hash: bytes, sealed: bytes) -> Mapping[str, Any]:
@@ -295,11 +284,12 @@ def _standing_members(register_id: UUID, day: date) -> ColumnElement[bool]:
 
 def mentioned(delivery_id: UUID, person_id: Any) -> ColumnElement[bool]:
     """Whether a refused row of the delivery was about the person."""
-    row = aliased(DeliveryRow)
+    row, who = aliased(DeliveryRow), aliased(DeliverySubject)
     return exists().where(
+        col(who.delivery_id) == delivery_id,
+        col(who.person_id) == person_id,
         col(row.delivery_id) == delivery_id,
-        col(row.person_id) == person_id,
-        col(row.form) == "none",
+        col(row.subject) == col(who.place),
         col(row.result).in_([result.value for result in ABOUT_SOMEBODY]),
     )
 
@@ -329,73 +319,97 @@ async def _standing(session: AsyncSession, register_id: UUID, day: date) -> int:
     return int(found.scalar_one())
 
 
+def said_rows(delivery_id: UUID, row: Any, who: Any, said: Any) -> ColumnElement[bool]:
+    """What a delivery says and nobody has decided yet: how row, subject and statement hang together."""
+    return and_(
+        col(row.delivery_id) == delivery_id,
+        col(row.result).is_(None),
+        col(who.delivery_id) == delivery_id,
+        col(who.place) == col(row.subject),
+        col(who.result).is_(None),
+        col(said.delivery_id) == delivery_id,
+        col(said.number) == col(row.statement),
+    )
+
+
 async def _ends(session: AsyncSession, delivery: Delivery, day: date) -> int:
     """How many standing statements would not stand any more, as far as one can see before applying."""
-    row = aliased(DeliveryRow)
-    of_delivery = (col(row.delivery_id) == delivery.id, col(row.result).is_(None), col(row.form) == "fact")
+    row, who, said = aliased(DeliveryRow), aliased(DeliverySubject), aliased(DeliveryStatement)
+    together = said_rows(delivery.id, row, who, said)
     ends = 0
-    for about, whose in (
-        (col(row.person_id).is_not(None), col(Fact.person_id) == col(row.person_id)),
-        (col(row.person_id).is_(None), col(Fact.household_id) == col(row.household_id)),
+    for whose in (
+        col(Fact.person_id) == col(who.person_id),
+        col(Fact.household_id) == col(who.household_id),
     ):
-        hit = (
-            select(func.count())
-            .select_from(Fact)
-            .where(
-                whose,
-                col(Fact.kind) == col(row.kind),
-                _standing_facts(delivery.register_id, day),
-                col(Fact.confirmed_at) < col(row.stated_at),
-                or_(
-                    # taken back to the end
-                    and_(
-                        col(row.withdrawn),
-                        col(row.valid_from) < col(Fact.valid_next),
-                        col(row.valid_next) >= col(Fact.valid_next),
-                    ),
-                    # shortened
-                    and_(
-                        col(row.withdrawn).is_(False),
-                        col(Fact.stated_from) == col(row.valid_from),
-                        col(row.valid_next) < col(Fact.valid_next),
-                    ),
-                    # from now on the opposite
-                    and_(
-                        col(Fact.value_int) == 1,
-                        col(row.value_int) == 0,
-                        col(row.valid_from) < col(Fact.valid_next),
-                        col(row.valid_next) > col(Fact.valid_from),
-                    ),
+        hit = select(func.count()).where(
+            together,
+            whose,
+            col(Fact.kind) == col(said.kind),
+            _standing_facts(delivery.register_id, day),
+            col(Fact.confirmed_at) < col(said.stated_at),
+            or_(
+                # taken back to the end
+                and_(
+                    col(said.withdrawn),
+                    col(said.valid_from) < col(Fact.valid_next),
+                    col(said.valid_next) >= col(Fact.valid_next),
                 ),
-            )
-            .correlate(row)
-            .scalar_subquery()
+                # shortened
+                and_(
+                    col(said.withdrawn).is_(False),
+                    col(Fact.stated_from) == col(said.valid_from),
+                    col(said.valid_next) < col(Fact.valid_next),
+                ),
+                # from now on the opposite
+                and_(
+                    col(Fact.value_int) == 1,
+                    col(said.value_int) == 0,
+                    col(said.valid_from) < col(Fact.valid_next),
+                    col(said.valid_next) > col(Fact.valid_from),
+                ),
+            ),
         )
-        found = await session.execute(select(func.coalesce(func.sum(hit), 0)).where(*of_delivery, about))
-        ends += int(found.scalar_one())
+        ends += int((await session.execute(hit)).scalar_one())
     if delivery.mode is not Mode.FULL:
         return ends
+    # A full delivery ends what it leaves out: of whom it says nothing of that kind.
     left_out = (
         select(func.count())
         .select_from(Fact)
         .where(
             _standing_facts(delivery.register_id, day),
             col(Fact.confirmed_at) < delivery.as_of,
-            ~exists().where(
-                *of_delivery, col(row.person_id) == col(Fact.person_id), col(row.kind) == col(Fact.kind)
-            ),
-            ~exists().where(
-                *of_delivery, col(row.household_id) == col(Fact.household_id), col(row.kind) == col(Fact.kind)
+            or_(
+                and_(
+                    col(Fact.person_id).is_not(None),
+                    ~exists().where(
+                        together,
+                        col(who.person_id) == col(Fact.person_id),
+                        col(said.kind) == col(Fact.kind),
+                    ),
+                ),
+                and_(
+                    col(Fact.household_id).is_not(None),
+                    ~exists().where(
+                        together,
+                        col(who.household_id) == col(Fact.household_id),
+                        col(said.kind) == col(Fact.kind),
+                    ),
+                ),
             ),
         )
         .scalar_subquery()
     )
+    member, belongs, listing = aliased(DeliveryMember), aliased(DeliverySubject), aliased(DeliverySubject)
     listed = exists().where(
-        col(row.delivery_id) == delivery.id,
-        col(row.form) == "member",
-        col(row.result).is_(None),
-        col(row.person_id) == col(Membership.person_id),
-        col(row.household_kind) == col(Membership.kind),
+        col(belongs.delivery_id) == delivery.id,
+        col(belongs.person_id) == col(Membership.person_id),
+        col(member.delivery_id) == delivery.id,
+        col(member.member) == col(belongs.place),
+        col(listing.delivery_id) == delivery.id,
+        col(listing.place) == col(member.listing),
+        col(listing.household_kind) == col(Membership.kind),
+        col(listing.result).is_(None),
     )
     moved_out = (
         select(func.count())

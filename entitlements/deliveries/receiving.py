@@ -16,41 +16,31 @@ from sqlmodel import col
 
 from core.access.rules import Caller
 from core.audit.service import note
-from core.bulk import insert_rows, table_of
 from core.clock import day_of
-from core.database import Database, new_id
+from core.database import Database
 from core.errors import Conflict, Unprocessable
 from core.jobs.service import enqueue
 from core.settings import Settings
-from core.vault import Vault, seal
+from core.vault import Vault
 from entitlements.deliveries.framing import Lines, Records, TooLong
-from entitlements.deliveries.models import Delivery, DeliveryRow, Mode, State
+from entitlements.deliveries.models import Delivery, Mode, State
 from entitlements.deliveries.rules import (
     AHEAD,
     COLUMNS,
-    SINCE_EVER,
     SMALL,
-    FactSaid,
+    Again,
     Frame,
-    HouseholdSaid,
-    PersonSaid,
     Refused,
     Result,
+    Row,
     Said,
     read_cells,
-    read_json,
 )
-from entitlements.facts.history import typed
-from entitlements.facts.rules import OPEN, last_day
-from entitlements.people.rules import IDENTITY_FIELDS
-from entitlements.people.service import identification_hash
+from entitlements.deliveries.staging import Staging, drop_rows
 from entitlements.registers.models import Register
 from entitlements.registers.rules import Remit
-from entitlements.registers.service import NumberHash
 
-ROWS = "delivery-rows/1"
-"""Seals numbers and identities in rows that wait."""
-BATCH = 5_000
+BATCH = 20_000
 """Rows that go to the database in one transaction while a delivery comes in."""
 
 
@@ -141,17 +131,17 @@ async def receive(
         session.add(delivery)
 
     await database.in_transaction(begin)
-    staging = _Staging(database, vault, delivery.id, register.id)
+    staging = Staging(database, vault, delivery.id, register.id)
     reader = _Cells(frame) if announced.media is Media.CSV else _Json(frame)
     try:
         async for piece in body:
             digest.update(piece)
-            for said in reader.feed(piece):
-                staging.add(said)
-            if len(staging.rows) >= BATCH:
-                await staging.write()
-        for said in reader.close():
-            staging.add(said)
+            for said, number in reader.feed(piece):
+                staging.add(said, number)
+                if len(staging.rows) >= BATCH:
+                    await staging.write()
+        for said, number in reader.close():
+            staging.add(said, number)
         await staging.write()
         return await _claim(
             database, caller, delivery.id, announced, rows=staging.position, content=digest.digest(), now=now
@@ -164,7 +154,7 @@ async def receive(
 
 async def discard(session: AsyncSession, delivery_id: UUID) -> None:
     """Drops an upload that never became a delivery."""
-    await session.execute(delete(DeliveryRow).where(col(DeliveryRow.delivery_id) == delivery_id))
+    await drop_rows(session, delivery_id)
     await session.execute(
         delete(Delivery).where(col(Delivery.id) == delivery_id, col(Delivery.state) == State.RECEIVING)
     )
@@ -226,7 +216,7 @@ async def _claim(
                 once=f"delivery {delivery_id}",
             )
         else:
-            await session.execute(delete(DeliveryRow).where(col(DeliveryRow.delivery_id) == delivery_id))
+            await drop_rows(session, delivery_id)
         return register_id
 
     try:
@@ -245,16 +235,16 @@ class _Json:
     """Rows out of NDJSON."""
 
     def __init__(self, frame: Frame) -> None:
-        self._frame, self._lines = frame, Lines()
+        self._lines, self._again = Lines(), Again(frame)
 
-    def feed(self, piece: bytes) -> Iterator[Said]:
-        return (self._read(line) for line in self._lines.feed(piece))
+    def feed(self, piece: bytes) -> Iterator[Row]:
+        return map(self._read, self._lines.feed(piece))
 
-    def close(self) -> Iterator[Said]:
-        return (self._read(line) for line in self._lines.close())
+    def close(self) -> Iterator[Row]:
+        return map(self._read, self._lines.close())
 
-    def _read(self, line: bytes | TooLong) -> Said:
-        return Refused(Result.TOO_LONG) if isinstance(line, TooLong) else read_json(line, self._frame)
+    def _read(self, line: bytes | TooLong) -> Row:
+        return (Refused(Result.TOO_LONG), None) if isinstance(line, TooLong) else self._again.read(line)
 
 
 class _Cells:
@@ -264,11 +254,11 @@ class _Cells:
         self._frame, self._records = frame, Records()
         self._header: Sequence[str] | None = None
 
-    def feed(self, piece: bytes) -> Iterator[Said]:
-        return self._rows(self._records.feed(piece))
+    def feed(self, piece: bytes) -> Iterator[Row]:
+        return ((said, None) for said in self._rows(self._records.feed(piece)))
 
-    def close(self) -> Iterator[Said]:
-        return self._rows(self._records.close())
+    def close(self) -> Iterator[Row]:
+        return ((said, None) for said in self._rows(self._records.close()))
 
     def _rows(self, records: Iterator[list[str] | TooLong | None]) -> Iterator[Said]:
         for record in records:
@@ -283,147 +273,3 @@ class _Cells:
                 yield Refused(Result.TOO_LONG)
             else:
                 yield read_cells(self._header, record, self._frame)
-
-
-_COLUMNS = (
-    "delivery_id",
-    "position",
-    "part",
-    "form",
-    "number_hash",
-    "household_hash",
-    "household_kind",
-    "identification_hash",
-    "sealed",
-    "kind",
-    "value_int",
-    "value_text",
-    "value_day",
-    "withdrawn",
-    "valid_from",
-    "valid_until",
-    "valid_next",
-    "stated_at",
-    "item_id",
-    "result",
-)
-
-
-class _Staging:
-    """Takes rows apart and writes them in batches; no number and no name is written in the clear."""
-
-    def __init__(self, database: Database, vault: Vault, delivery_id: UUID, register_id: UUID) -> None:
-        self._database, self._vault, self._delivery_id = database, vault, delivery_id
-        self._hash, self._secret = NumberHash(vault, register_id), vault.secret(ROWS)
-        self._numbers: dict[str, tuple[bytes, bytes]] = {}
-        self.rows: list[tuple[Any, ...]] = []
-        self.position = 0
-
-    async def write(self) -> None:
-        """Writes what has gathered, in a transaction of its own: others write in between."""
-        rows, self.rows, self._numbers = self.rows, [], {}
-        if rows:
-            await self._database.in_transaction(
-                lambda session: insert_rows(session, table_of(DeliveryRow), _COLUMNS, rows)
-            )
-
-    def add(self, said: Said) -> None:
-        """One row, as the parts that it consists of."""
-        self.position += 1
-        match said:
-            case FactSaid():
-                self._fact(said)
-            case PersonSaid():
-                self._person(said)
-            case HouseholdSaid():
-                self._household(said)
-            case Refused():
-                hashed = self._hash(said.number) if said.number is not None else None
-                self._part(0, "none", number_hash=hashed, result=said.result.value)
-
-    def _fact(self, said: FactSaid) -> None:
-        hashed, sealed = self._number(said.number) if said.number is not None else (None, None)
-        for part, (name, value) in enumerate(said.values.items()):
-            value_int, value_text, value_day = typed(value)
-            self._part(
-                part,
-                "fact",
-                number_hash=hashed,
-                sealed=sealed,
-                household_hash=self._house(said.household, said.household_kind),
-                household_kind=said.household_kind,
-                kind=name,
-                value_int=value_int,
-                value_text=value_text,
-                value_day=value_day,
-                withdrawn=value is None,
-                valid_from=said.first,
-                valid_until=last_day(said.following) or OPEN,
-                valid_next=said.following,
-                stated_at=said.stated_at,
-            )
-
-    def _person(self, said: PersonSaid) -> None:
-        hashed, _ = self._number(said.number)
-        identity = said.identity
-        content = {
-            "number": said.number,
-            "identity": {name: getattr(identity, name) for name in IDENTITY_FIELDS} if identity else None,
-        }
-        number = identification_hash(self._vault, said.identification) if said.identification else None
-        self._part(
-            0,
-            "person",
-            number_hash=hashed,
-            sealed=seal(self._secret, json.dumps(content).encode(), hashed),
-            identification_hash=number,
-            stated_at=said.stated_at,
-        )
-        for part, (name, value) in enumerate(said.birth.items(), 1):
-            value_int, value_text, value_day = typed(value)
-            self._part(
-                part,
-                "fact",
-                number_hash=hashed,
-                kind=name,
-                value_int=value_int,
-                value_text=value_text,
-                value_day=value_day,
-                valid_from=SINCE_EVER,
-                valid_until=OPEN,
-                valid_next=OPEN,
-                stated_at=said.stated_at,
-            )
-
-    def _household(self, said: HouseholdSaid) -> None:
-        days = {"valid_from": said.first, "valid_next": said.following, "stated_at": said.stated_at}
-        house = {
-            "household_hash": self._house(said.household, said.kind),
-            "household_kind": said.kind,
-        }
-        self._part(0, "household", **house, **days)
-        for part, member in enumerate(said.members, 1):
-            hashed, sealed = self._number(member)
-            self._part(part, "member", number_hash=hashed, sealed=sealed, **house, **days)
-
-    def _number(self, number: str) -> tuple[bytes, bytes]:
-        known = self._numbers.get(number)
-        if known is None:
-            hashed = self._hash(number)
-            content = json.dumps({"number": number}).encode()
-            known = self._numbers[number] = (hashed, seal(self._secret, content, hashed))
-        return known
-
-    def _house(self, number: str | None, kind: str | None) -> bytes | None:
-        return self._hash(number, f"household {kind}") if number is not None else None
-
-    def _part(self, part: int, form: str, **cells: Any) -> None:
-        cells |= {
-            "delivery_id": self._delivery_id,
-            "position": self.position,
-            "part": part,
-            "form": form,
-            "item_id": new_id(),
-        }
-        cells.setdefault("withdrawn", False)
-        self.rows.append(tuple(cells.get(name) for name in _COLUMNS))

@@ -153,7 +153,7 @@ async def deliver_facts(
     )
     async with database.reading() as session:
         row = await service.delivery(session, received.delivery_id, None)
-        view = await _view(session, row)
+        view = _view(row)
     return Answer(view, status_code=200 if row.state in {*OVER, State.HELD} else 202)
 
 
@@ -170,10 +170,9 @@ async def _body(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _view(session: AsyncSession, row: Delivery, *, counted: bool = True) -> DeliveryView:
+def _view(row: Delivery, *, counted: bool = True) -> DeliveryView:
     said = {name: getattr(row, name) for name in DeliveryView.model_fields if name != "results"}
-    results = await service.results(session, row.id) if counted else {}
-    return DeliveryView(**said, results=results)
+    return DeliveryView(**said, results=row.tally if counted else {})
 
 
 async def _own(session: AsyncSession, caller: Caller) -> Register | None:
@@ -195,7 +194,7 @@ async def list_deliveries(
     """Deliveries, newest first; a register sees its own."""
     register = await _own(session, caller)
     found = await service.deliveries(session, register, state=standing, before=before, limit=limit)
-    views = [await _view(session, row, counted=False) for row in found]
+    views = [_view(row, counted=False) for row in found]
     return DeliveryPage(deliveries=tuple(views), next=found[-1].id if len(found) == limit else None)
 
 
@@ -209,7 +208,7 @@ async def get_delivery(
     delivery_id: FromPath[UUID], caller: NamedDependency[Caller], session: NamedDependency[AsyncSession]
 ) -> DeliveryView:
     """A delivery and how far it has come."""
-    return await _view(session, await service.delivery(session, delivery_id, await _own(session, caller)))
+    return _view(await service.delivery(session, delivery_id, await _own(session, caller)))
 
 
 @get(
@@ -249,7 +248,7 @@ async def release(
     now: NamedDependency[datetime],
 ) -> DeliveryView:
     """Lets a held delivery be applied after all."""
-    return await _view(session, await service.release(session, caller, delivery_id, now))
+    return _view(await service.release(session, caller, delivery_id, now))
 
 
 @post(
@@ -265,7 +264,7 @@ async def reject(
     now: NamedDependency[datetime],
 ) -> DeliveryView:
     """Lets nothing of a held delivery count."""
-    return await _view(session, await service.reject(session, caller, delivery_id, now))
+    return _view(await service.reject(session, caller, delivery_id, now))
 
 
 @get("/reviews", operation_id="listReviews", responses=problems(400, 401, 403))

@@ -42,7 +42,7 @@ class DeliveryView(Schema):
         description="When it was applied or rejected", examples=["2026-09-16T02:00:09Z"]
     )
     results: Mapping[str, int] = Field(
-        description="How many rows had which result; kept for 30 days",
+        description="How many rows have which result so far",
         examples=[{"accepted": 1201, "no-link": 3}],
     )
 

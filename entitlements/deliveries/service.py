@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -20,9 +20,10 @@ from core.jobs.service import enqueue
 from core.settings import Settings
 from core.vault import Vault
 from entitlements.deliveries.applying import advance, reassess, take_up
-from entitlements.deliveries.models import OVER, Delivery, DeliveryRow, State
+from entitlements.deliveries.models import OVER, Delivery, DeliveryRow, DeliverySubject, State
 from entitlements.deliveries.receiving import Announced, Received, discard, receive
 from entitlements.deliveries.rules import SMALL, Result
+from entitlements.deliveries.staging import drop_applied, drop_rows, drop_rows_about
 from entitlements.facts.service import closure, turning
 from entitlements.people import service as people
 from entitlements.people.merging import merge
@@ -116,7 +117,7 @@ async def reject(session: AsyncSession, caller: Caller, delivery_id: UUID, now: 
     """Lets nothing of a held delivery count."""
     row = await _decide(session, caller, delivery_id, State.REJECTED, now)
     note(session, caller, "delivery.rejected", ("delivery", delivery_id), now=now, reason=row.reason)
-    await session.execute(delete(DeliveryRow).where(col(DeliveryRow.delivery_id) == delivery_id))
+    await drop_rows(session, delivery_id)
     return row
 
 
@@ -171,21 +172,6 @@ async def deliveries(
     return list(rows.scalars())
 
 
-async def results(session: AsyncSession, delivery_id: UUID) -> dict[str, int]:
-    """How many rows of a delivery had which result, those without one left out."""
-    rows = await session.execute(
-        select(col(DeliveryRow.result), func.count())
-        .where(
-            col(DeliveryRow.delivery_id) == delivery_id,
-            col(DeliveryRow.part) == 0,
-            col(DeliveryRow.result).is_not(None),
-        )
-        .group_by(col(DeliveryRow.result))
-        .order_by(col(DeliveryRow.result))
-    )
-    return {result: count for result, count in rows if result is not None}
-
-
 @dataclass(frozen=True, slots=True)
 class RowResult:
     """What became of one row; never what it said."""
@@ -198,14 +184,16 @@ async def rows(
     session: AsyncSession, delivery_id: UUID, *, result: Result | None, after: int, limit: int
 ) -> list[RowResult]:
     """The rows of a delivery in their order, one page."""
-    query = select(col(DeliveryRow.position), col(DeliveryRow.result)).where(
-        col(DeliveryRow.delivery_id) == delivery_id,
-        col(DeliveryRow.part) == 0,
-        col(DeliveryRow.position) > after,
+    row, who = DeliveryRow, DeliverySubject
+    became = func.coalesce(col(row.result), col(who.result))
+    query = (
+        select(col(row.position), became)
+        .outerjoin(who, and_(col(who.delivery_id) == delivery_id, col(who.place) == col(row.subject)))
+        .where(col(row.delivery_id) == delivery_id, col(row.part) == 0, col(row.position) > after)
     )
     if result is not None:
-        query = query.where(col(DeliveryRow.result) == result.value)
-    found = await session.execute(query.order_by(col(DeliveryRow.position)).limit(limit))
+        query = query.where(became == result.value)
+    found = await session.execute(query.order_by(col(row.position)).limit(limit))
     return [RowResult(position, Result(code) if code else None) for position, code in found]
 
 
@@ -219,11 +207,12 @@ async def sweep(session: AsyncSession, _payload: dict[str, Any], now: datetime) 
     for delivery_id in broken.scalars().all():
         await discard(session, delivery_id)
     for age, waits in ((KEPT, False), (WAITING, True)):
-        old = select(col(Delivery.id)).where(col(Delivery.finished_at) < now - age)
-        no_link = col(DeliveryRow.result) == Result.NO_LINK.value
-        await session.execute(
-            delete(DeliveryRow).where(col(DeliveryRow.delivery_id).in_(old), no_link if waits else ~no_link)
-        )
+        old = await session.execute(select(col(Delivery.id)).where(col(Delivery.finished_at) < now - age))
+        for delivery_id in old.scalars().all():
+            if waits:
+                await drop_rows(session, delivery_id)
+            else:
+                await drop_applied(session, delivery_id)
 
 
 # ---- who is who ----
@@ -264,7 +253,7 @@ async def forget(session: AsyncSession, caller: Caller, person_id: UUID, now: da
     ids = list(await people.aliases(session, [person_id]))
     await people.forget(session, person_id, caller=caller, now=now)
     await session.execute(update(Link).where(col(Link.person_id).in_(ids)).values(sealed_number=None))
-    await session.execute(delete(DeliveryRow).where(col(DeliveryRow.person_id).in_(ids)))
+    await drop_rows_about(session, ids)
 
 
 # ---- the turn of the day ----

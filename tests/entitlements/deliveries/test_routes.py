@@ -15,8 +15,8 @@ from core.clock import FixedClock
 from core.database import Database
 from core.settings import Settings
 from core.vault import Vault
-from entitlements.deliveries import applying, receiving, service
-from entitlements.deliveries.models import Delivery, DeliveryRow
+from entitlements.deliveries import applying, receiving, rules, service
+from entitlements.deliveries.models import Delivery, DeliveryRow, DeliverySubject
 from entitlements.facts.models import Fact
 from entitlements.facts.service import subjects, subjects_on
 from entitlements.people.models import Identity, Person
@@ -371,7 +371,7 @@ async def test_a_large_delivery_goes_on_after_the_answer(
 ) -> None:
     monkeypatch.setattr(service, "SMALL", 5)
     monkeypatch.setattr(receiving, "SMALL", 5)
-    monkeypatch.setattr(applying, "CHUNK", 4)
+    monkeypatch.setattr(rules, "CHUNK", 4)
     monkeypatch.setattr(receiving, "BATCH", 3)
     rows = [person(f"P-{n}") for n in range(9)]
     rows += [fact(f"P-{n}", "main_residence", value=True) for n in range(9)]
@@ -392,7 +392,7 @@ async def test_a_delivery_that_broke_off_goes_on_where_it_was(  # noqa: PLR0917
     clock: FixedClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(applying, "CHUNK", 4)
+    monkeypatch.setattr(rules, "CHUNK", 4)
     steps = 0
     real = applying.reassess
 
@@ -422,7 +422,7 @@ async def test_a_delivery_that_broke_off_goes_on_where_it_was(  # noqa: PLR0917
 async def test_a_household_is_applied_in_one_piece(
     melde: Office, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "CHUNK", 2)
+    monkeypatch.setattr(rules, "CHUNK", 2)
     seen: list[set[UUID]] = []
     real = applying.reassess
 
@@ -500,7 +500,9 @@ async def test_whoever_is_forgotten_cannot_be_read_any_more(
     assert again["results"] == {"forgotten": 2}
     async with database.reading() as session:
         assert await identity_of(session, vault, who) is None
-        assert (await session.execute(select(DeliveryRow).where(col(DeliveryRow.person_id) == who))).all()
+        assert (
+            await session.execute(select(DeliverySubject).where(col(DeliverySubject.person_id) == who))
+        ).all()
 
 
 async def test_no_name_and_no_number_stands_in_the_rows(
