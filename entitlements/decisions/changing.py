@@ -115,7 +115,9 @@ def with_changes(subject: Subject, way: Iterable[Change], on: date) -> Subject:
     households = dict(subject.households)
     facts = dict(subject.facts)
     for change in way:
-        stated = Stated(change.value, on, None, change.register, datetime(on.year, on.month, on.day, tzinfo=UTC))
+        stated = Stated(
+            change.value, on, None, change.register, datetime(on.year, on.month, on.day, tzinfo=UTC)
+        )
         if not change.household:
             facts[change.fact] = stated
             continue
@@ -222,7 +224,9 @@ class _Search:
 
         def difference(value: int) -> int | None:
             other = with_changes(subject, {Change(fact.name, value)}, self.on)
-            sides = [evaluate(Tree(side), other, self.parameters, self.on) for side in (node.left, node.right)]
+            sides = [
+                evaluate(Tree(side), other, self.parameters, self.on) for side in (node.left, node.right)
+            ]
             numbers = [s.value for s in sides if isinstance(s, Known) and isinstance(s.value, int)]
             return numbers[0] - numbers[1] if len(numbers) == len(sides) else None
 

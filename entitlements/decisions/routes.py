@@ -9,18 +9,20 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.access.rules import Caller, Role, allow
+from core.access.rules import Caller, Channel, Role, allow
 from core.audit.service import note
 from core.errors import problems
 from core.settings import Settings
-from entitlements.decisions import service
+from entitlements.decisions import explaining, service
 from entitlements.decisions.schemas import (
     AssessmentView,
     DecisionView,
     EntitlementView,
+    ExplanationView,
     NewAssessment,
     ReferralsView,
     ReferralView,
+    ReplayView,
 )
 from entitlements.people.service import subject_of
 from entitlements.rulebook import service as rulebook
@@ -32,20 +34,29 @@ CASE_WORKERS = allow(Role.CASE_WORKER)
 
 @get("/", operation_id="listEntitlements", guards=[PEOPLE], responses=problems(400, 401, 403, 404))
 async def list_entitlements(
+    *,
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
     today: NamedDependency[date],
+    settings: NamedDependency[Settings],
     language: FromQuery[Language] = Language.DE,
+    explain: FromQuery[bool] = False,
 ) -> list[EntitlementView]:
     """See what you hold of each programme, until when, what it brings, and why or why not.
 
     Where a fact is missing, it says which, and which department can supply it. With `Acting-For`, a guardian
-    sees what a child holds, and a case worker what whoever is at the desk holds.
+    sees what a child holds, and a case worker what whoever is at the desk holds. `explain=true` adds to each
+    the whole explanation: the facts it rests on, what would change it, and the next day on which it can.
     """
     person_id = await subject_of(session, caller, today)
     tariffs = {row.name: row for row in await rulebook.tariffs(session)}
     found = await service.overview(session, person_id)
-    return [EntitlementView.of(one, tariffs, language, today) for one in found]
+    whys = await explaining.explain_standing(session, person_id) if explain else {}
+    views = {
+        programme: ExplanationView.of(why, language, settings.zone, inside=_inside(caller))
+        for programme, why in whys.items()
+    }
+    return [EntitlementView.of(one, tariffs, language, today, views.get(one.programme)) for one in found]
 
 
 @get("/", operation_id="listDecisions", guards=[PEOPLE], responses=problems(400, 401, 403, 404))
@@ -80,6 +91,46 @@ async def get_decision(
     """See one decision with its reasons."""
     person_id = await subject_of(session, caller, today)
     return DecisionView.of(await service.decision_of(session, person_id, decision_id), language)
+
+
+@get(
+    "/{decision_id:uuid}/explanation",
+    operation_id="explainDecision",
+    guards=[PEOPLE],
+    responses=problems(400, 401, 403, 404),
+)
+async def explain_decision(
+    *,
+    decision_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    today: NamedDependency[date],
+    settings: NamedDependency[Settings],
+    language: FromQuery[Language] = Language.DE,
+) -> ExplanationView:
+    """See why a decision is what it is: the facts, the law, what is missing, and what would change it.
+
+    It is worked out from what the decision itself was made from, whatever has been learned since. Facts of others
+    in the household are named without saying whose; only a case worker at the desk sees which member.
+    """
+    person_id = await subject_of(session, caller, today)
+    asked = await explaining.ask(session, person_id, decision_id)
+    explanation = await explaining.explain(session, asked)
+    return ExplanationView.of(explanation, language, settings.zone, inside=_inside(caller))
+
+
+@get(
+    "/{decision_id:uuid}/replay",
+    operation_id="replayDecision",
+    guards=[allow(Role.AUDITOR, Role.CASE_WORKER)],
+    responses=problems(400, 401, 403, 404),
+)
+async def replay_decision(decision_id: FromPath[UUID], session: NamedDependency[AsyncSession]) -> ReplayView:
+    """Work a stored decision out again, from the rule and the amounts that it names and the facts as known then.
+
+    Says part by part whether it is the same, bit for bit, and never what the facts say.
+    """
+    return ReplayView.of(await explaining.replay(session, decision_id))
 
 
 @post(
@@ -128,9 +179,22 @@ async def list_referrals(
     )
 
 
+def _inside(caller: Caller) -> bool:
+    """Whether a case worker reads on behalf of whoever stands at the desk (see `subject_of`)."""
+    return (
+        caller.acting_for is not None
+        and caller.has(Role.CASE_WORKER)
+        and caller.channel in {Channel.DESK, Channel.PHONE}
+    )
+
+
 ROUTERS = [
     Router("/v1/entitlements", route_handlers=[list_entitlements], tags=["entitlements"]),
-    Router("/v1/decisions", route_handlers=[list_decisions, get_decision], tags=["entitlements"]),
+    Router(
+        "/v1/decisions",
+        route_handlers=[list_decisions, get_decision, explain_decision, replay_decision],
+        tags=["entitlements"],
+    ),
     Router("/v1/assessments", route_handlers=[assess_person], tags=["entitlements"]),
     Router("/v1/referrals", route_handlers=[list_referrals], tags=["entitlements"]),
 ]

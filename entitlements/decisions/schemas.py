@@ -1,19 +1,32 @@
 """What is said of decisions and of what follows from them, in the reader's language."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
 from core.schema import Schema
 from entitlements.allowances.rules import name_of
 from entitlements.allowances.schemas import LumpSumView, PotView
+from entitlements.decisions.changing import Change, Way
+from entitlements.decisions.explaining import Explanation, Replayed, Rested
 from entitlements.decisions.models import Decision
 from entitlements.decisions.rules import reason_from
 from entitlements.decisions.service import Overview
+from entitlements.decisions.wording import (
+    in_order,
+    member_in_words,
+    next_in_words,
+    stated_in_words,
+    value_in_words,
+    way_in_words,
+)
 from entitlements.facts.catalogue import REGISTERS, label_of
 from entitlements.grants.models import EndReason, Entitlement, Standing
+from entitlements.language import Value
 from entitlements.rulebook.models import TariffRow
 from entitlements.rulebook.programmes import Outcome
 from entitlements.rulebook.schemas import TariffView
@@ -112,6 +125,221 @@ def missing_of(decision: Decision, language: str) -> list[MissingView]:
     ]
 
 
+def _written(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class RestedView(Schema):
+    """A fact that a decision rests on."""
+
+    fact: str = Field(description="Stable name of the fact", examples=["sgb2"])
+    label: str = Field(description="What it was called on the day of the decision", examples=["Bürgergeld"])
+    of_household: str | None = Field(
+        description="The kind of household, where it is a fact of somebody else there; null: the person's own",
+        examples=[None],
+    )
+    value: str | None = Field(
+        description="What is stated, as registers write it; null: no member of the household has it",
+        examples=["true"],
+    )
+    value_text: str | None = Field(description="The same in words", examples=["ja"])
+    register_kind: str | None = Field(
+        description="Who stated it; of other members of the household for case workers only",
+        examples=["jobcenter"],
+    )
+    register_label: str | None = Field(examples=["das Jobcenter"])
+    since: date | None = Field(description="The first day; of others for case workers only")
+    until: date | None = Field(description="The last day, if one was stated; of others for case workers only")
+    learned_at: datetime | None = Field(
+        description="Since when the city knows it; of others for case workers only"
+    )
+    member_id: UUID | None = Field(description="Whose it is, for case workers only")
+    text: str = Field(
+        description="All of this in a sentence",
+        examples=[
+            "Bürgergeld: ja (das Jobcenter; seit dem 1. Januar 2026; uns bekannt seit dem 3. Januar 2026)"
+        ],
+    )
+
+    @classmethod
+    def of(cls, rested: Rested, how: "Reading") -> "RestedView":
+        stated, on, language = rested.stated, how.on, how.language
+        told = stated if stated is not None and (how.inside or not rested.household) else None
+        if rested.household:
+            value = stated.value if stated is not None else None
+            text = member_in_words(rested.fact, value, rested.household, language, on)
+        else:
+            assert stated is not None
+            text = stated_in_words(rested.fact, stated, language, on, how.zone)
+        return cls(
+            fact=rested.fact,
+            label=label_of(rested.fact, language, on),
+            of_household=rested.household or None,
+            value=_written(stated.value) if stated is not None else None,
+            value_text=value_in_words(rested.fact, stated.value, language) if stated is not None else None,
+            register_kind=told.register if told else None,
+            register_label=label_of(told.register, language, on) if told else None,
+            since=told.since if told else None,
+            until=told.until if told else None,
+            learned_at=told.learned_at if told else None,
+            member_id=UUID(rested.member) if rested.member and how.inside else None,
+            text=text,
+        )
+
+
+class ChangeView(Schema):
+    """One thing that a register would have to state."""
+
+    fact: str = Field(description="Stable name of the fact", examples=["sgb2"])
+    label: str = Field(examples=["Grundsicherungsgeld"])
+    of_household: str | None = Field(
+        description="The kind of household, where it would be a fact of somebody else there", examples=[None]
+    )
+    value: str = Field(description="What would have to be stated, as registers write it", examples=["true"])
+    value_text: str = Field(examples=["ja"])
+    register_kind: str = Field(examples=["jobcenter"])
+    register_label: str = Field(examples=["das Jobcenter"])
+
+    @classmethod
+    def of(cls, change: Change, how: "Reading") -> "ChangeView":
+        return cls(
+            fact=change.fact,
+            label=label_of(change.fact, how.language, how.on),
+            of_household=change.household or None,
+            value=_written(change.value),
+            value_text=value_in_words(change.fact, change.value, how.language),
+            register_kind=change.register,
+            register_label=label_of(change.register, how.language, how.on),
+        )
+
+
+class WayView(Schema):
+    """Facts that together, if stated otherwise, would change the decision."""
+
+    changes: list[ChangeView]
+    text: str = Field(
+        description="All of them in a sentence",
+        examples=["Der Anspruch entsteht, wenn das Jobcenter mitteilt: Grundsicherungsgeld – ja."],
+    )
+
+    @classmethod
+    def of(cls, way: Way, how: "Reading", *, grants: bool) -> "WayView":
+        # Who of a household it would be is nobody's business, and the same for each of them.
+        shown = {(c.household, c.fact, c.value): c for c in in_order(way)}
+        return cls(
+            changes=[ChangeView.of(change, how) for change in shown.values()],
+            text=way_in_words(way, how.language, how.on, grants=grants),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Who reads an explanation, and how."""
+
+    language: str
+    on: date
+    """The day of the decision: things are called as they were then."""
+    zone: ZoneInfo
+    inside: bool
+    """Whether a case worker reads, who may know which member of a household a fact is about."""
+
+
+class ExplanationView(Schema):
+    """A decision with all that it rests on, and what would make it another."""
+
+    decision: DecisionView
+    programme_name: str = Field(examples=["Dortmund-Karte"])
+    stands: bool = Field(description="Whether it is the decision that counts today")
+    reproduced: bool = Field(
+        description="Whether the very facts, rule and amounts of the decision were found again (by their "
+        "hashes); if not, facts and ways are left out, because they would be about something else"
+    )
+    rests_on: list[RestedView] = Field(description="The fewest facts from which the outcome follows")
+    what_would_grant: list[WayView] = Field(
+        description="Where it is not granted: the smallest sets of facts, at most three, after which it would be"
+    )
+    what_would_end: list[WayView] = Field(
+        description="Where it is granted: the smallest sets of facts, at most three, after which it would not be"
+    )
+    next_on: date | None = Field(
+        description="The next day on which it can be another if nothing new is learned; null: none"
+    )
+    next_text: str = Field(
+        examples=["Am 1. August 2026 kann sich das ändern, auch wenn niemand etwas Neues mitteilt."]
+    )
+
+    @classmethod
+    def of(
+        cls, explanation: Explanation, language: str, zone: ZoneInfo, *, inside: bool
+    ) -> "ExplanationView":
+        asked = explanation.asked
+        how = Reading(language, asked.decision.day, zone, inside)
+        return cls(
+            decision=DecisionView.of(asked.decision, language),
+            programme_name=asked.names.get(language) or asked.names["de"],
+            stands=asked.stands,
+            reproduced=explanation.reproduced,
+            rests_on=_rested(explanation, how),
+            what_would_grant=[WayView.of(way, how, grants=True) for way in explanation.grants],
+            what_would_end=[WayView.of(way, how, grants=False) for way in explanation.ends],
+            next_on=asked.next_on,
+            next_text=next_in_words(asked.next_on, language),
+        )
+
+
+def _rested(explanation: Explanation, how: Reading) -> list[RestedView]:
+    views = [RestedView.of(rested, how) for rested in explanation.rests_on]
+    if how.inside:
+        return views
+    # Of two members of whom the same is stated, a person hears once.
+    return list({(view.of_household, view.fact, view.text): view for view in views}.values())
+
+
+class ReplayView(Schema):
+    """A stored decision, worked out again from what it names."""
+
+    decision_id: UUID
+    programme: str = Field(examples=["dortmund-karte"])
+    day: date = Field(description="The day for which it was decided")
+    decided_at: datetime = Field(description="The moment whose knowledge counts")
+    same: bool = Field(description="Whether everything below is the same, bit for bit")
+    same_rule: bool = Field(description="The stored rule still has the hash that the decision names")
+    rule_hash: str
+    same_parameters: bool = Field(description="The amounts of that day still have the hash it names")
+    parameter_hash: str
+    same_facts: bool = Field(
+        description="The facts as known at that moment, of whom they were then taken to be about, "
+        "still have the hash it names"
+    )
+    facts_hash: str
+    same_ruling: bool = Field(
+        description="Outcome, ground, payer, last day, reasons, what is missing, what it brings and the next "
+        "day of change come out as they are stored"
+    )
+    outcome: Outcome = Field(description="What is stored", examples=["granted"])
+    recomputed_outcome: Outcome = Field(description="What it comes to now", examples=["granted"])
+
+    @classmethod
+    def of(cls, replayed: Replayed) -> "ReplayView":
+        decision = replayed.decision
+        return cls(
+            decision_id=decision.id,
+            programme=decision.programme,
+            day=decision.day,
+            decided_at=decision.decided_at,
+            same=replayed.same,
+            same_rule=replayed.same_rule,
+            rule_hash=decision.rule_hash,
+            same_parameters=replayed.same_parameters,
+            parameter_hash=decision.parameter_hash,
+            same_facts=replayed.same_facts,
+            facts_hash=decision.facts_hash,
+            same_ruling=replayed.same_ruling,
+            outcome=decision.outcome,
+            recomputed_outcome=replayed.outcome,
+        )
+
+
 class EntitlementView(Schema):
     """One programme as it stands for a person: what is held of it, what it brings, and why or why not."""
 
@@ -138,10 +366,18 @@ class EntitlementView(Schema):
     allowances: list[PotView] = Field(description="Money by the month that it brings")
     lump_sums: list[LumpSumView] = Field(description="Lump sums that became due because of it")
     charges: list[ChargeView] = Field(description="What the holder pays by the month")
+    explanation: ExplanationView | None = Field(
+        default=None, description="The whole explanation, where `explain=true` asks for it"
+    )
 
     @classmethod
     def of(
-        cls, overview: Overview, tariffs: Mapping[str, TariffRow], language: str, today: date
+        cls,
+        overview: Overview,
+        tariffs: Mapping[str, TariffRow],
+        language: str,
+        today: date,
+        explanation: ExplanationView | None = None,
     ) -> "EntitlementView":
         decision, entitlement = overview.decision, overview.entitlement
         held = entitlement is not None and holds(entitlement, today)
@@ -172,6 +408,7 @@ class EntitlementView(Schema):
                 )
                 for charge in brings.get("charges", ())
             ],
+            explanation=explanation,
         )
 
 

@@ -402,44 +402,6 @@ async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *
         await enqueue(session, "decisions.turn", run_at=now)
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """A decision worked out again."""
-
-    same_facts: bool
-    same_parameters: bool
-    same_ruling: bool
-
-
-async def replay(session: AsyncSession, decision_id: UUID) -> Replayed:
-    """Works a decision out again from its rule, its amounts, and the facts as they were known then."""
-    decision = await session.get(Decision, decision_id)
-    if decision is None:
-        raise NotFound
-    version = await rulebook.version_of(session, decision.rule_hash)
-    book = await rulebook.in_force(session)
-    subject = (await facts.subjects_on(session, [decision.person_id], decision.day, decision.decided_at))[
-        decision.person_id
-    ]
-    parameters = book.parameters_on(decision.day)
-    others = {name: Outcome(outcome) for name, outcome in decision.others.items()}
-    ruling = decide(version, subject, parameters, decision.day, held_since=decision.held_since, others=others)
-    kept = said(ruling)
-    return Replayed(
-        same_facts=facts_hash(version, subject) == decision.facts_hash,
-        same_parameters=used_parameters(version, parameters) == decision.parameter_hash,
-        same_ruling=(ruling.outcome, ruling.ground, ruling.until, kept.reasons, kept.missing, kept.brings)
-        == (
-            decision.outcome,
-            decision.ground,
-            decision.until,
-            decision.reasons,
-            decision.missing,
-            decision.brings,
-        ),
-    )
-
-
 # --- to be seen ---------------------------------------------------------------------------------------------
 
 
@@ -542,14 +504,12 @@ async def referrals(
 __all__ = [
     "AssessmentSummary",
     "Overview",
-    "Replayed",
     "assess",
     "decision_of",
     "decisions_of",
     "known",
     "overview",
     "referrals",
-    "replay",
     "standing_decisions",
     "turn",
 ]

@@ -57,10 +57,7 @@ def value_in_words(fact: str, value: Value, language: str) -> str:
 def stated_in_words(fact: str, stated: Stated, language: str, on: date, zone: ZoneInfo) -> str:
     """What a register stated of the person, since and until when, and since when we know it."""
     language = language_of(language)
-    if stated.until is None:
-        period = "open"
-    else:
-        period = "until" if stated.until >= on else "over"
+    period = "open" if stated.until is None else "until" if stated.until >= on else "over"
     since = texts()["since"][period][language].format(
         since=day_in_words(stated.since, language),
         until=day_in_words(stated.until, language) if stated.until else "",

@@ -18,7 +18,7 @@ async def aliases_at(
 ) -> dict[UUID, UUID]:
     """Every id under which something was kept about these persons at a moment, each with the person it meant then.
 
-    Without a moment, as it stands today. Ids of nobody are left out by then as by now only if no merge names them.
+    Without a moment, as it stands today.
     """
     if at is None:
         return await aliases(session, person_ids)
@@ -33,6 +33,7 @@ async def aliases_at(
                 .where(
                     or_(col(Merge.gone_id).in_(some), col(Merge.kept_id).in_(some)),
                     col(Merge.merged_at) <= at,
+                    or_(col(Merge.undone_at).is_(None), col(Merge.undone_at) > at),
                     or_(col(Merge.undone_at).is_(None), col(Merge.undone_at) > at),
                 )
                 .order_by(col(Merge.merged_at), col(Merge.id))

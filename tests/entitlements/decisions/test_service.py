@@ -11,7 +11,7 @@ from core.clock import first_moment
 from core.database import tables
 from core.errors import NotFound
 from core.jobs.models import Job
-from entitlements.decisions import service
+from entitlements.decisions import explaining, service
 from entitlements.decisions.models import Decision
 from entitlements.facts import service as facts
 from entitlements.grants import service as grants
@@ -475,8 +475,8 @@ async def test_a_decision_can_be_worked_out_again_after_the_facts_were_corrected
     assert (await city.decision(child, KARTE)).outcome is Outcome.REFUSED
     async with city.database.reading() as session:
         for decision_id in first:
-            again = await service.replay(session, decision_id)
-            assert again == service.Replayed(same_facts=True, same_parameters=True, same_ruling=True)
+            again = await explaining.replay(session, decision_id)
+            assert again.same
 
 
 async def test_a_decision_that_was_tampered_with_does_not_come_out_again(city: City) -> None:
@@ -486,7 +486,7 @@ async def test_a_decision_that_was_tampered_with_does_not_come_out_again(city: C
         row = await session.get_one(Decision, (await city.decision(person, PASS)).id)
         row.outcome = Outcome.REFUSED
         await session.flush()
-        assert (await service.replay(session, row.id)).same_ruling is False
+        assert (await explaining.replay(session, row.id)).same_ruling is False
 
 
 async def test_somebody_elses_decision_is_not_found(city: City) -> None:

@@ -1,0 +1,358 @@
+"""Explain a decision from what it was made from, and work it out again: the one that stands, not a newer one.
+
+The inputs are found by the hashes that the decision carries. Where the wide rows of today still give the same hash of
+facts, they are the same facts, and one statement suffices; else the history is read as it was known then.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from core.errors import NotFound
+from entitlements.decisions.changing import Way, ways_to_end, ways_to_grant
+from entitlements.decisions.models import Decision, Verdict
+from entitlements.decisions.rules import facts_hash, said, used_parameters
+from entitlements.facts import nearby
+from entitlements.facts import service as facts
+from entitlements.language import Known, Stated, Subject, Tree, Value, minimal_reasons
+from entitlements.language import tree as t
+from entitlements.language.interpreter import Traced
+from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.keeping import hash_of
+from entitlements.rulebook.models import Programme
+from entitlements.rulebook.programmes import Outcome, RuleVersion
+from entitlements.rulebook.rules import Ruling, decide
+
+_TRUE, _FALSE = Known(value=True), Known(value=False)
+_MOST_REMEMBERED = 1_000
+
+_versions: dict[str, RuleVersion] = {}
+"""Rules by their hash; what a hash names never changes."""
+_amounts: dict[tuple[str, str], Mapping[str, Value]] = {}
+"""Amounts by the hash of the rule that uses them and their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A decision that somebody asks about, and how it stands."""
+
+    decision: Decision
+    names: Mapping[str, str]
+    """What its programme is called, by language."""
+    stands: bool
+    """Whether it is the one that counts today."""
+    next_on: date | None
+    """The next day on which it can be another if nothing new is learned; a newer rule counts as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a decision was made from, and whether that is proven by its hashes."""
+
+    version: RuleVersion
+    parameters: Mapping[str, Value]
+    subject: Subject | None
+    same_rule: bool
+    same_parameters: bool
+    same_facts: bool
+
+    @property
+    def same(self) -> bool:
+        return self.same_rule and self.same_parameters and self.same_facts
+
+
+@dataclass(frozen=True, slots=True)
+class Rested:
+    """A fact that a decision rests on."""
+
+    fact: str
+    stated: Stated | None
+    """None: no member of the household has it."""
+    household: str = ""
+    """Empty: the person's own; else of somebody else in a household of this kind."""
+    member: str = ""
+    """Of whom, for those who may know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a decision is what it is, and what would make it another."""
+
+    asked: Asked
+    reproduced: bool
+    """Whether its inputs were found again; if not, what follows is empty rather than about other facts."""
+    rests_on: tuple[Rested, ...] = ()
+    grants: tuple[Way, ...] = ()
+    ends: tuple[Way, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A decision worked out again, part by part."""
+
+    decision: Decision
+    same_rule: bool
+    same_parameters: bool
+    same_facts: bool
+    same_ruling: bool
+    outcome: Outcome
+    """What it comes to now."""
+
+    @property
+    def same(self) -> bool:
+        return self.same_rule and self.same_parameters and self.same_facts and self.same_ruling
+
+
+def _asked() -> Any:
+    return (
+        select(Decision, col(Programme.names), col(Verdict.decision_id), col(Verdict.next_change_on))
+        .join(Programme, col(Programme.slug) == col(Decision.programme))
+        .outerjoin(
+            Verdict,
+            and_(
+                col(Verdict.person_id) == col(Decision.person_id),
+                col(Verdict.programme) == col(Decision.programme),
+            ),
+        )
+    )
+
+
+async def ask(session: AsyncSession, person_id: UUID, decision_id: UUID) -> Asked:
+    """One of a person's decisions; somebody else's is not found."""
+    wanted = _asked().where(col(Decision.id) == decision_id, col(Decision.person_id) == person_id)
+    row = (await session.execute(wanted)).one_or_none()
+    if row is None:
+        raise NotFound
+    return _as_asked(row)
+
+
+async def ask_standing(session: AsyncSession, person_id: UUID) -> dict[str, Asked]:
+    """The decisions that stand for a person, by programme."""
+    wanted = _asked().where(col(Verdict.person_id) == person_id, col(Verdict.decision_id) == col(Decision.id))
+    return {row[0].programme: _as_asked(row) for row in await session.execute(wanted)}
+
+
+def _as_asked(row: Any) -> Asked:
+    decision, names, standing_id, next_change_on = row
+    stands = standing_id == decision.id
+    return Asked(decision, names, stands, next_change_on if stands else decision.changes_on)
+
+
+# ---- the inputs ----
+
+
+async def inputs_of(session: AsyncSession, decision: Decision, *, from_history: bool = False) -> Inputs:
+    """What the decision was made from; `from_history` takes no shorter way, even one that proves itself."""
+    version = await _version(session, decision.rule_hash, anew=from_history)
+    parameters, same_parameters = await _parameters(session, decision, version, anew=from_history)
+    subject = None if from_history else await _presumed(session, decision, version)
+    if subject is None:
+        known = await facts.subjects_on(session, [decision.person_id], decision.day, decision.decided_at)
+        subject = known.get(decision.person_id)
+    return Inputs(
+        version,
+        parameters,
+        subject,
+        same_rule=hash_of(version) == decision.rule_hash if from_history else True,
+        same_parameters=same_parameters,
+        same_facts=subject is not None and facts_hash(version, subject) == decision.facts_hash,
+    )
+
+
+async def _presumed(session: AsyncSession, decision: Decision, version: RuleVersion) -> Subject | None:
+    for anew in (False, True):
+        subject = await nearby.presumably(session, decision.person_id, decision.day, anew=anew)
+        if subject is not None and facts_hash(version, subject) == decision.facts_hash:
+            return subject
+    return None
+
+
+async def _version(session: AsyncSession, rule_hash: str, *, anew: bool) -> RuleVersion:
+    known = None if anew else _versions.get(rule_hash)
+    if known is None:
+        known = await rulebook.version_of(session, rule_hash)
+        if len(_versions) >= _MOST_REMEMBERED:
+            _versions.clear()
+        _versions[rule_hash] = known
+    return known
+
+
+async def _parameters(
+    session: AsyncSession, decision: Decision, version: RuleVersion, *, anew: bool
+) -> tuple[Mapping[str, Value], bool]:
+    """The amounts of the decision's day, and whether they are those that it used."""
+    key = (decision.rule_hash, decision.parameter_hash)
+    known = None if anew else _amounts.get(key)
+    if known is not None:
+        return known, True
+    found = (await rulebook.in_force(session)).parameters_on(decision.day)
+    if used_parameters(version, found) != decision.parameter_hash:
+        return found, False
+    if len(_amounts) >= _MOST_REMEMBERED:
+        _amounts.clear()
+    _amounts[key] = found
+    return found, True
+
+
+# ---- why ----
+
+
+async def explain(session: AsyncSession, asked: Asked) -> Explanation:
+    """Why the decision is what it is: from its own inputs, whatever has been learned since."""
+    inputs = await inputs_of(session, asked.decision)
+    if not inputs.same or inputs.subject is None:
+        return Explanation(asked, reproduced=False)
+    decision, version, subject = asked.decision, inputs.version, inputs.subject
+    others = _others(decision)
+    granted = decision.outcome is Outcome.GRANTED
+    settled = any(reason["code"] == "deceased" for reason in decision.reasons)
+    judge = ways_to_end if granted else ways_to_grant
+    ways = () if settled else judge(version, subject, inputs.parameters, decision.day, others)
+    return Explanation(
+        asked,
+        reproduced=True,
+        rests_on=_rests_on(decision, version, subject, inputs.parameters),
+        grants=() if granted else ways,
+        ends=ways if granted else (),
+    )
+
+
+async def explain_standing(session: AsyncSession, person_id: UUID) -> dict[str, Explanation]:
+    """The same for every decision that stands for a person, by programme."""
+    asked = await ask_standing(session, person_id)
+    return {programme: await explain(session, one) for programme, one in asked.items()}
+
+
+def _others(decision: Decision) -> Mapping[str, Outcome]:
+    return {name: Outcome(outcome) for name, outcome in decision.others.items()}
+
+
+def _rests_on(
+    decision: Decision, version: RuleVersion, subject: Subject, parameters: Mapping[str, Value]
+) -> tuple[Rested, ...]:
+    reading = _Reading(parameters, decision.day)
+    found: dict[tuple[str, str, str], Rested] = {}
+    for tree in _deciding(decision, version):
+        for rested in reading.of(tree, subject):
+            found.setdefault((rested.household, rested.fact, rested.member), rested)
+    return tuple(found.values())
+
+
+def _deciding(decision: Decision, version: RuleVersion) -> Sequence[Tree]:
+    """The parts of the rule from which the outcome follows."""
+    codes = {reason["code"] for reason in decision.reasons}
+    if "deceased" in codes:
+        return [Tree(t.Fact("deceased", t.BOOL))]
+    if decision.outcome is Outcome.GRANTED:
+        return [version.resting_on(ground) for ground in version.grounds if ground.name == decision.ground]
+    referred = [referral.when for referral in version.referrals if referral.reason.code in codes]
+    if decision.outcome is Outcome.REFER and referred:
+        return referred
+    failing = [part.when for part in version.requirements if part.reason.code in codes]
+    if decision.outcome is Outcome.REFUSED and (failing or version.otherwise.code in codes):
+        grounds = [ground.when for ground in version.grounds] if version.otherwise.code in codes else []
+        return [*failing, *grounds]
+    return [version.condition]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Reads off a rule which facts made its answer what it is."""
+
+    parameters: Mapping[str, Value]
+    on: date
+
+    def of(self, tree: Tree, subject: Subject) -> Iterator[Rested]:
+        for traced in minimal_reasons(tree, subject, self.parameters, self.on):
+            yield from self._in(traced, subject)
+
+    def _in(self, traced: Traced, subject: Subject) -> Iterator[Rested]:
+        node = traced.node
+        match node:
+            case t.AnyMember():
+                yield from self._of_members(node, traced, subject)
+            case t.CountMembers() | t.RankAmong():
+                for member in subject.households.get(node.household, ()):
+                    own = member.key == subject.key
+                    for rested in _stated(Tree(node.term), member):
+                        yield rested if own else _of_another(rested, node.household, member)
+            case t.Compare() | t.OneOf() | t.Arithmetic() | t.Extreme() | t.Negative():
+                for below in traced.below:
+                    yield from self._in(below, subject)
+            case _:
+                yield from _stated(Tree(node), subject)
+
+    def _of_members(self, node: t.AnyMember, traced: Traced, subject: Subject) -> Iterator[Rested]:
+        if traced.result == _FALSE:
+            # One line for all of them, whoever they are; what is stated of the person stands by itself.
+            for name in sorted(Tree(node.term).mentions()):
+                yield Rested(name, None, node.household)
+            return
+        members = subject.households.get(node.household, ())
+        for member, below in zip(members, traced.below, strict=True):
+            if traced.result == _TRUE != below.result:
+                continue
+            for rested in self.of(Tree(node.term), member):
+                yield rested if member.key == subject.key else _of_another(rested, node.household, member)
+            if traced.result == _TRUE:
+                return
+
+
+def _stated(tree: Tree, whom: Subject) -> Iterator[Rested]:
+    for name in sorted(tree.mentions()):
+        stated = whom.facts.get(name)
+        if stated is not None:
+            yield Rested(name, stated)
+
+
+def _of_another(rested: Rested, household: str, member: Subject) -> Rested:
+    return Rested(rested.fact, rested.stated, household, member.key)
+
+
+# ---- once more ----
+
+
+async def replay(session: AsyncSession, decision_id: UUID) -> Replayed:
+    """Works a decision out again from its rule, its amounts, and the facts as they were known then."""
+    decision = await session.get(Decision, decision_id)
+    if decision is None:
+        raise NotFound
+    inputs = await inputs_of(session, decision, from_history=True)
+    ruling = _again(decision, inputs)
+    kept = said(ruling)
+    return Replayed(
+        decision,
+        same_rule=inputs.same_rule,
+        same_parameters=inputs.same_parameters,
+        same_facts=inputs.same_facts,
+        same_ruling=(ruling.outcome, ruling.ground, ruling.payer, kept.reasons, kept.missing, kept.brings)
+        == (
+            decision.outcome,
+            decision.ground,
+            decision.payer,
+            decision.reasons,
+            decision.missing,
+            decision.brings,
+        )
+        and ruling.changes_on == decision.changes_on
+        and ruling.until == decision.until,
+        outcome=ruling.outcome,
+    )
+
+
+def _again(decision: Decision, inputs: Inputs) -> Ruling:
+    subject = inputs.subject or Subject(str(decision.person_id), {})
+    return decide(
+        inputs.version,
+        subject,
+        inputs.parameters,
+        decision.day,
+        held_since=decision.held_since,
+        others=_others(decision),
+    )
