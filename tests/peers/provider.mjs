@@ -28,6 +28,8 @@ const provider = new Provider(issuer, {
   enabledJWA: { idTokenSigningAlgValues: ["RS256", "ES256", "PS256", "HS256"] },
   pkce: { required: () => true },
   ttl: { IdToken: 300, AccessToken: 300, AuthorizationCode: 60, Session: 600, Interaction: 60, Grant: 600 },
+  // Its own way out refuses loopback addresses, which are all there is here.
+  fetch: (url, { dispatcher, ...options }) => fetch(url, options),
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, roles: given.roles ?? ["citizen"] }) }),
 });
