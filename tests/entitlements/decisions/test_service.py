@@ -127,11 +127,11 @@ async def test_a_wohngeld_family_has_the_ground_of_the_child_benefit_act(city: C
     parent = await city.person(ADULT)
     child = await city.person(date(2014, 2, 2), kindergeld=True, school_stage="primary")
     await city.household("wohngeld_household", parent, child)
-    await city.state(parent, wog=True)
+    await city.state(parent, wog=True, kindergeld_recipient=True)
     await city.assess(parent)
     held = await city.holds(child, BILDUNG)
     assert held is not None
-    assert (held.ground, held.payer) == ("GB", "city")
+    assert (held.ground, held.payer) == ("GB_wog", "city")
     assert (await city.holds(parent, BILDUNG)) is None
 
 
