@@ -101,7 +101,16 @@ class Settings(BaseSettings):
     )
     wallet_batch: int = Field(default=10, ge=2, le=50, description="Credentials that a wallet gets at once")
     hold_share: float = Field(
-        default=0.05, description="Share of entitlements that a delivery may end before a person must look"
+        default=0.05,
+        description="Share of entitlements that a delivery or a release may end before a person must look",
+    )
+    simulation_threshold: int = Field(
+        default=5, ge=2, le=1000, description="Simulations show no count of persons below this, zero apart"
+    )
+    release_sample: int = Field(
+        default=1000,
+        ge=1,
+        description="Persons on whom the gate of a release tries both back ends; as many as there are: everybody",
     )
 
     @property

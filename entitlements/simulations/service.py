@@ -1,0 +1,292 @@
+"""Run a simulation over everybody, step by step, and say what of it may be shown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, case, func, not_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from core.errors import Conflict, NotFound
+from entitlements.facts.service import silences
+from entitlements.registers.service import vouching
+from entitlements.rulebook.compiled import ALLOWANCE
+from entitlements.rulebook.programmes import Rulebook
+
+from . import rules
+from .models import Progress, Simulation
+from .rules import AGE, DISTRICT, TOTAL, Change, Counted, Month
+from .statements import Comparison, Side, side_of
+
+MONTHS_IN_A_YEAR = 12
+
+
+class NotSimulated(Conflict):
+    """The simulation is not done yet, or has failed."""
+
+    slug, title = "not-simulated", "The simulation has no result yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Everything that was counted; it is for deciding, and never shown as it stands."""
+
+    persons: int
+    programmes: Mapping[str, Counted]
+
+    def share_ended(self, programme: str) -> float:
+        """Of those who hold it, the part that would be refused."""
+        counts = self.programmes[programme].counts
+        held = counts[TOTAL, "", rules.HELD_BEFORE]
+        return counts[TOTAL, "", rules.LOSSES] / held if held else 0.0
+
+
+async def alone_on(session: AsyncSession, today: date) -> frozenset[str]:
+    """The kinds of household of which it is known today who is in none."""
+    _, alone, _ = silences(await vouching(session), today)
+    return alone
+
+
+async def compare(session: AsyncSession, before: Side, after: Side, on: date, today: date) -> Compared:
+    """Counts what becomes of everybody, with the facts as they stand today, looked at on a day."""
+    comparison = Comparison(before, after)
+    given = comparison.bind(on, await alone_on(session, today))
+    found: dict[str, Counted] = {name: Counted() for name in comparison.programmes}
+    persons = 0
+    for row in (await session.execute(comparison.counts(), given)).mappings():
+        persons += row["persons"]
+        for n, name in enumerate(comparison.programmes):
+            counts = {what: int(row[f"{n}_{what}"] or 0) for what in rules.COUNTS}
+            money = {what: int(row[f"{n}_{what}"] or 0) for what in rules.MONEY}
+            found[name].add(row["district"], row["age"], counts, money)
+    for name, counted in found.items():
+        if counted.counts.get((TOTAL, "", rules.MOVES)):
+            for pair in (await session.execute(comparison.moves(name), given)).mappings():
+                counted.pairs[pair["before"], pair["after"]] = pair["persons"]
+    return Compared(persons, found)
+
+
+async def persons(
+    session: AsyncSession,
+    before: Side,
+    after: Side,
+    *,
+    on: date,
+    today: date,
+    programme: str,
+    change: Change,
+    behind: UUID | None,
+    limit: int,
+) -> list[UUID]:
+    """Of whom this becomes: a page of ids, worked out anew, since no list of them is kept."""
+    comparison = Comparison(before, after)
+    if programme not in comparison.programmes:
+        return []
+    given = comparison.bind(on, await alone_on(session, today))
+    wanted = comparison.persons(programme, change, after=behind, limit=limit)
+    return list((await session.execute(wanted, given)).scalars())
+
+
+# --- what may be shown --------------------------------------------------------------------------------------
+
+
+def shown(compared: Compared, threshold: int) -> dict[str, Any]:
+    """The counts without those that are too small, and without those from which these could be worked out."""
+    return {
+        "persons": compared.persons,
+        "programmes": [
+            {"programme": name} | _shown(counted, counted.hidden(threshold))
+            for name, counted in compared.programmes.items()
+            if counted.counts
+        ],
+    }
+
+
+def _shown(counted: Counted, hidden: frozenset[rules.Cell]) -> dict[str, Any]:
+    def line(breakdown: str, group: str) -> dict[str, Any]:
+        said: dict[str, Any] = {}
+        for name in (*rules.COUNTS, *rules.MONEY):
+            cell = (breakdown, group, name)
+            number = (counted.counts | counted.money)[cell]
+            said[name] = None if cell in hidden else _twelfth(number) if "lump" in name else number
+        return said
+
+    return {
+        "total": line(TOTAL, ""),
+        "districts": [{"group": group} | line(DISTRICT, group) for group in counted.groups(DISTRICT)],
+        "ages": [{"group": group} | line(AGE, group) for group in counted.groups(AGE)],
+        "grounds": [
+            {"before": pair[0], "after": pair[1], "persons": None if ("pair", *pair) in hidden else number}
+            for pair, number in sorted(counted.pairs.items())
+        ],
+    }
+
+
+def _twelfth(cents: int) -> int:
+    """A twelfth, to the nearest cent."""
+    return (2 * cents + MONTHS_IN_A_YEAR) // (2 * MONTHS_IN_A_YEAR)
+
+
+# --- months -------------------------------------------------------------------------------------------------
+
+
+async def look_ahead(
+    session: AsyncSession, book: Rulebook, *, last: date | None, day: date, today: date
+) -> dict[str, Month]:
+    """What is held on a day by each programme, against the day before that was looked at (None: the first)."""
+    after = side_of(book, day)
+    names = [version.programme for version in after.versions]
+    then = Comparison(side_of(book, last or day), after, programmes=names)
+    given = then.bind(last or day, await alone_on(session, today), later=day)
+    columns: list[Any] = []
+    for n, name in enumerate(names):
+        counted = {
+            "held": then.after.held(name),
+            "granted": and_(not_(then.before.held(name)), then.after.held(name)),
+            "ending": then.change(name, Change.LOSES),
+            "unclear": then.change(name, Change.UNCLEAR),
+        }
+        columns += [
+            func.sum(case((holds, 1), else_=0)).label(f"{n}_{what}") for what, holds in counted.items()
+        ]
+        cost = then.after.cents(name, ALLOWANCE)
+        columns += [
+            func.sum(cost).label(f"{n}_cost"),
+            func.sum(then.after.lump_cents(name)).label(f"{n}_lump"),
+        ]
+    row = (await session.execute(then.totals(columns), given)).mappings().one()
+    return {
+        name: Month(
+            day=day,
+            held=int(row[f"{n}_held"] or 0),
+            granted=int(row[f"{n}_granted"] or 0),
+            ending=int(row[f"{n}_ending"] or 0),
+            unclear=int(row[f"{n}_unclear"] or 0),
+            cost_cents=int(row[f"{n}_cost"] or 0) + _twelfth(int(row[f"{n}_lump"] or 0)),
+        )
+        for n, name in enumerate(names)
+    }
+
+
+def shown_months(months: Sequence[Month], threshold: int) -> list[dict[str, Any]]:
+    """The months of one programme; what they cost is left out where a count is."""
+    hidden = rules.hidden_months(months, threshold)
+    found = []
+    for month in months:
+        day = month.day.isoformat()
+        said: dict[str, Any] = {
+            name: None if ("month", day, name) in hidden else getattr(month, name)
+            for name in rules.MONTH_COUNTS
+        }
+        cost = None if None in said.values() else month.cost_cents
+        found.append({"day": day} | said | {"cost_cents": cost})
+    return found
+
+
+# --- one simulation -----------------------------------------------------------------------------------------
+
+
+async def ask(session: AsyncSession, wanted: Simulation) -> Simulation:
+    """Keeps what is asked; the answer comes by `step`."""
+    session.add(wanted)
+    await session.flush()
+    return wanted
+
+
+async def simulation(session: AsyncSession, simulation_id: UUID) -> Simulation:
+    """One simulation; NotFound where there is none."""
+    row = await session.get(Simulation, simulation_id)
+    if row is None:
+        raise NotFound
+    return row
+
+
+async def latest_of(session: AsyncSession, release_id: UUID, content_hash: str) -> Simulation:
+    """The newest simulation of what a draft says; NotFound where there is none."""
+    wanted = (
+        select(Simulation)
+        .where(col(Simulation.release_id) == release_id, col(Simulation.content_hash) == content_hash)
+        .order_by(col(Simulation.asked_at).desc(), col(Simulation.id).desc())
+        .limit(1)
+    )
+    row: Simulation | None = (await session.execute(wanted)).scalar_one_or_none()
+    if row is None:
+        raise NotFound
+    return row
+
+
+async def step(
+    session: AsyncSession,
+    row: Simulation,
+    before: Rulebook,
+    after: Rulebook,
+    *,
+    today: date,
+    now: datetime,
+) -> Compared | None:
+    """Does the next part: first the comparison (given back, for whoever decides by it), then month by month."""
+    started, compared = perf_counter(), None
+    if "programmes" not in row.so_far:
+        compared = await compare(
+            session, side_of(before, row.before_on), side_of(after, row.after_on), row.on, today
+        )
+        row.so_far = shown(compared, row.threshold)
+    elif row.months_done <= row.months:
+        await _next_month(session, row, after, today)
+    if row.months == 0 or row.months_done > row.months:
+        so_far = dict(row.so_far)
+        ahead = so_far.pop("ahead", {})
+        so_far["months"] = [
+            {"programme": name, "months": shown_months(_months(said[1:]), row.threshold)}
+            for name, said in ahead.items()
+        ]
+        row.result, row.so_far, row.state, row.finished_at = so_far, {}, Progress.DONE, now
+    row.seconds = round((row.seconds or 0) + perf_counter() - started, 3)
+    session.add(row)
+    await session.flush()
+    return compared
+
+
+async def _next_month(session: AsyncSession, row: Simulation, book: Rulebook, today: date) -> None:
+    """Looks at the next month; the first look is at the day of the simulation itself."""
+    days = [row.on, *rules.months_after(row.on, row.months)]
+    n = row.months_done
+    found = await look_ahead(session, book, last=days[n - 1] if n else None, day=days[n], today=today)
+    ahead = {name: list(said) for name, said in row.so_far.get("ahead", {}).items()}
+    for name, month in found.items():
+        # A programme that begins later was held by nobody before.
+        nobody = [{"day": day.isoformat()} | dict.fromkeys(_KEPT, 0) for day in days[:n]]
+        ahead.setdefault(name, nobody).append(
+            {"day": month.day.isoformat()} | {what: getattr(month, what) for what in _KEPT}
+        )
+    for name, said in ahead.items():
+        if name not in found:
+            said.append({"day": days[n].isoformat()} | dict.fromkeys(_KEPT, 0) | {"ending": said[-1]["held"]})
+    row.so_far = {**row.so_far, "ahead": ahead}
+    row.months_done = n + 1
+
+
+_KEPT = (*rules.MONTH_COUNTS, "cost_cents")
+
+
+def _months(said: Sequence[Mapping[str, Any]]) -> list[Month]:
+    return [Month(date.fromisoformat(one["day"]), *(one[what] for what in _KEPT)) for one in said]
+
+
+__all__ = [
+    "Compared",
+    "NotSimulated",
+    "Side",
+    "ask",
+    "compare",
+    "latest_of",
+    "look_ahead",
+    "persons",
+    "shown",
+    "simulation",
+    "step",
+]
