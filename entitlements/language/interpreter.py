@@ -12,8 +12,9 @@ from typing import Any
 
 from . import tree as t
 from .days import ONE_DAY, is_under, month_end, month_start, next_day, reaches
+from .messages import Mismatch
 from .tree import Node, Tree
-from .values import OVERFLOW, PRECISE, Fault, Known, Result, Subject, Unknown, Value
+from .values import BY_ZERO, OVERFLOW, PRECISE, Fault, Known, Result, Subject, Unknown, Value
 
 Parameters = Mapping[str, Value]
 TRUE, FALSE = Known(value=True), Known(value=False)
@@ -81,7 +82,7 @@ def _combine(node: Node, below: list[Result], subject: Subject, parameters: Para
             return _read(node.name, subject, on)
         case t.Parameter():
             if node.name not in parameters:
-                raise t.Mismatch(f"the parameter {node.name} has no value on {on}")
+                raise Mismatch("parameter-without-value", found=node.name, on=on.isoformat())
             return Known(parameters[node.name])
         case t.Today():
             return Known(on)
@@ -204,13 +205,7 @@ def _calculate(node: Node, values: list[Value]) -> Result:
         case t.Compare():
             return Known(_COMPARE[node.operator](values[0], values[1]))
         case t.Arithmetic():
-            left, right = map(_int, values)
-            match node.operator:
-                case "+":
-                    return _whole(left + right)
-                case "-":
-                    return _whole(left - right)
-            return _whole(left * right)
+            return calculate(node.operator, *map(_int, values))
         case t.OneOf():
             return Known(values[0] in values[1:])
         case t.Extreme():
@@ -224,6 +219,28 @@ def _calculate(node: Node, values: list[Value]) -> Result:
 def _int(value: Value) -> int:
     assert isinstance(value, int)
     return value
+
+
+def holds_between(sign: str, left: Value, right: Value) -> bool:
+    """Whether a comparison holds between two values of one type."""
+    return _COMPARE[sign](left, right)
+
+
+def calculate(sign: str, left: int, right: int) -> Result:
+    """A sum, difference, product, quotient or remainder of whole numbers of 64 bits."""
+    match sign:
+        case "+":
+            return _whole(left + right)
+        case "-":
+            return _whole(left - right)
+        case "*":
+            return _whole(left * right)
+    if right == 0:
+        return BY_ZERO
+    # Towards zero, where Python's own // goes downwards.
+    quotient = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
+    whole = _whole(quotient)
+    return whole if sign == "/" or isinstance(whole, Fault) else Known(left - quotient * right)
 
 
 def _whole(number: int) -> Result:

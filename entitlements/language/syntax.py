@@ -1,4 +1,4 @@
-"""Reads rule text: characters into words, words into a typed tree, or a complaint with line and column.
+"""Reads rule text: words into a typed tree, or a complaint that says where, what was found and what to write instead.
 
 The only module that knows how a rule is written. The grammar is CEL's, for a closed subset.
 """
@@ -6,98 +6,35 @@ The only module that knows how a rule is written. The grammar is CEL's, for a cl
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import TypeVar
 
 from . import tree as t
-from .tree import Mismatch, Node, Tree, Vocabulary
+from .messages import MOST_LISTED, Detail, Mismatch, RuleError
+from .sense import doubt
+from .tree import Node, Tree, Vocabulary
+from .words import Word, unquote, words
 
-MAX_LENGTH = 20_000
 MAX_NESTING = 40
-
-
-class RuleError(ValueError):
-    """A rule text that cannot be read, with the place and what to write instead."""
-
-    def __init__(self, message: str, line: int, column: int) -> None:
-        super().__init__(f"line {line}, column {column}: {message}")
-        self.message, self.line, self.column = message, line, column
-
-
-@dataclass(frozen=True, slots=True)
-class _Word:
-    kind: str
-    text: str
-    line: int
-    column: int
-
-
-_WORDS = re.compile(
-    r"""(?P<space>[ \t\r\n\f]+|//[^\n]*)
-    |(?P<raw>[rR](?:'''.*?'''|\"\"\".*?\"\"\"|'[^'\n]*'|"[^"\n]*"))
-    |(?P<string>'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*")
-    |(?P<float>[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)
-    |(?P<int>0[xX][0-9a-fA-F]+|[0-9]+)
-    |(?P<name>[A-Za-z_][A-Za-z0-9_]*)
-    |(?P<sign>&&|\|\||==|!=|<=|>=|[-+*/%!<>?:.,()\[\]])""",
-    re.VERBOSE | re.DOTALL,
+RESERVED = frozenset(
+    {"as", "break", "const", "continue", "else", "for", "function", "if", "import", "in", "let", "loop"}
+    | {"package", "namespace", "return", "var", "void", "while"}
 )
-_ESCAPES = re.compile(
-    r"\\(?:[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.))", re.DOTALL
-)
-_LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"} | {
-    c: c for c in "\\\"'`?"
-}
-_STRANGE = {
-    "&": "write && for and",
-    "|": "write || for or",
-    "=": "write == to compare",
-    "'": "the text has no closing quotation mark on its line",
-    '"': "the text has no closing quotation mark on its line",
-    "{": "there are no maps or blocks in rules",
-}
+"""Words that CEL keeps for itself; no fact may have such a name."""
 
 
-def _words(text: str) -> list[_Word]:
-    if len(text) > MAX_LENGTH:
-        raise RuleError(f"a rule has at most {MAX_LENGTH} characters; split it", 1, 1)
-    found: list[_Word] = []
-    at, line, begin = 0, 1, 0
-    while at < len(text):
-        match = _WORDS.match(text, at)
-        column = at - begin + 1
-        if match is None:
-            sign = text[at]
-            raise RuleError(
-                f"{sign!r} has no place in a rule; {_STRANGE.get(sign, 'remove it')}", line, column
-            )
-        kind = match.lastgroup or ""
-        if kind != "space":
-            found.append(_Word(kind, match.group(), line, column))
-        breaks = match.group().count("\n")
-        if breaks:
-            line, begin = line + breaks, at + match.group().rindex("\n") + 1
-        at = match.end()
-    found.append(_Word("end", "", line, at - begin + 1))
-    return found
+def parse(text: str, vocabulary: Vocabulary, *, doubts: list[RuleError] | None = None) -> Tree:
+    """The typed tree of a rule text, or a `RuleError` that says where and what to write instead.
 
-
-def parse(text: str, vocabulary: Vocabulary) -> Tree:
-    """The typed tree of a rule text, or a `RuleError` that says where and what to write instead."""
-    parser = _Parser(_words(text), vocabulary)
-    try:
-        root = parser.expression()
-    except RecursionError:  # only where the caller itself stands deep already
-        raise parser.wrong("the rule is nested too deeply; split it") from None
-    if parser.word.kind != "end":
-        raise parser.wrong(f"the rule should end before {parser.word.text!r}; join conditions with && or ||")
-    try:
-        t.measure(root)
-    except Mismatch as error:
-        raise RuleError(str(error), 1, 1) from None
-    return Tree(root)
+    What can be read and yet hardly be meant (a comparison that never holds) is added to `doubts`.
+    """
+    parser = Parser(words(text), vocabulary, doubts)
+    tree = parser.whole_rule()
+    found = parser.word
+    if found.kind != "end":
+        raise parser.wrong(Mismatch("should-end", found=found.text), found)
+    return tree
 
 
 _LEVELS: tuple[frozenset[str], ...] = (
@@ -110,13 +47,15 @@ _LEVELS: tuple[frozenset[str], ...] = (
 _Made = TypeVar("_Made")
 
 
-class _Parser:
+class Parser:
     """Recursive descent over the words; each method reads one thing and leaves the next word in `word`."""
 
-    def __init__(self, words: list[_Word], vocabulary: Vocabulary) -> None:
-        self.words, self.vocabulary = words, vocabulary
+    def __init__(
+        self, found: list[Word], vocabulary: Vocabulary, doubts: list[RuleError] | None = None
+    ) -> None:
+        self.words, self.vocabulary, self.doubts = found, vocabulary, doubts
         self.position = self.nesting = 0
-        self.functions: dict[str, Callable[[_Word], Node]] = {
+        self.functions: dict[str, Callable[[Word], Node]] = {
             "least": self.extreme,
             "greatest": self.extreme,
             "under": self.under,
@@ -129,53 +68,73 @@ class _Parser:
         }
 
     @property
-    def word(self) -> _Word:
+    def word(self) -> Word:
         return self.words[self.position]
 
-    def wrong(self, message: str, word: _Word | None = None) -> RuleError:
-        place = word or self.word
-        return RuleError(message, place.line, place.column)
+    def whole_rule(self) -> Tree:
+        """A rule, up to the first word that does not belong to it."""
+        begin = self.word
+        try:
+            root = self.expression()
+        except RecursionError:  # only where the caller itself stands deep already
+            raise self.wrong(Mismatch("too-nested", most=MAX_NESTING)) from None
+        self.make(begin, lambda: t.measure(root))
+        return Tree(root)
 
-    def take(self) -> _Word:
+    def wrong(self, mismatch: Mismatch, word: Word | None = None) -> RuleError:
+        place = word or self.word
+        return RuleError(mismatch, place.line, place.column, len(place.text.split("\n")[0]))
+
+    def fail(self, code: str, word: Word | None = None, *, advice: str = "", **params: Detail) -> RuleError:
+        return self.wrong(Mismatch(code, advice=advice, **params), word)
+
+    def take(self) -> Word:
         word = self.word
         if word.kind != "end":
             self.position += 1
         return word
 
-    def accept(self, *texts: str) -> _Word | None:
+    def accept(self, *texts: str) -> Word | None:
         fits = self.word.kind in {"sign", "name"} and self.word.text in texts
         return self.take() if fits else None
 
-    def expect(self, text: str, why: str) -> _Word:
+    def expect(self, text: str, code: str, **params: Detail) -> Word:
         word = self.accept(text)
         if word is None:
-            raise self.wrong(f"{why}; expected {text!r} before {self.word.text[:40] or 'the end'!r}")
+            raise self.fail(code, expected=text, found=self.word.text or "@end", **params)
         return word
 
-    def name(self, what: str) -> _Word:
+    def name(self, code: str) -> Word:
         if self.word.kind != "name":
-            raise self.wrong(f"expected {what}")
+            raise self.fail(code, found=self.word.text or "@end")
         return self.take()
 
-    def make(self, place: _Word, build: Callable[[], _Made]) -> _Made:
+    def make(self, place: Word, build: Callable[[], _Made]) -> _Made:
         """Builds a node, and says where, if its parts do not fit together."""
         try:
-            return build()
+            made = build()
         except Mismatch as error:
-            raise self.wrong(str(error), place) from None
+            raise self.wrong(error, place) from None
+        if self.doubts is not None and isinstance(
+            made, t.Not | t.Negative | t.Compare | t.Arithmetic | t.OneOf | t.And | t.Or
+        ):
+            found = doubt(made)
+            if found is not None:
+                self.doubts.append(self.wrong(found, place))
+        return made
 
     # --- from the loosest to the tightest -----------------------------------------------------------------
 
     def expression(self) -> Node:
         self.nesting += 1
         if self.nesting > MAX_NESTING:
-            raise self.wrong(f"brackets are nested deeper than {MAX_NESTING}; split the rule")
+            raise self.fail("too-nested", most=MAX_NESTING)
         cases: list[tuple[Node, Node]] = []
-        marks: list[_Word] = []
+        marks: list[Word] = []
         value = self.binary(0)
         while mark := self.accept("?"):
             then = self.binary(0)
-            self.expect(":", "a choice reads condition ? value : other value")
+            self.expect(":", "choice-form")
             cases.append((value, then))
             marks.append(mark)
             value = self.binary(0)
@@ -209,7 +168,7 @@ class _Parser:
             return first
         return self.make(places[0], lambda: (t.Or, t.And)[level](tuple(terms)))
 
-    def relate(self, sign: _Word, left: Node, level: int) -> Node:
+    def relate(self, sign: Word, left: Node, level: int) -> Node:
         if sign.text == "in":
             options = self.options(left)
             return self.make(sign, lambda: t.OneOf(left, options))
@@ -218,18 +177,16 @@ class _Parser:
             sign, lambda: t.Compare(sign.text, self.towards(left, right), self.towards(right, left))
         )
 
-    def calculate(self, sign: _Word, left: Node, level: int) -> Node:
-        if sign.text in {"/", "%"}:
-            raise self.wrong("there is no division in rules: multiply the other side instead", sign)
+    def calculate(self, sign: Word, left: Node, level: int) -> Node:
         right = self.binary(level + 1)
         return self.make(sign, lambda: t.Arithmetic(sign.text, left, right))
 
     def unary(self) -> Node:
-        signs: list[_Word] = []
+        signs: list[Word] = []
         while sign := self.accept("!", "-"):
             signs.append(sign)
             if len(signs) > MAX_NESTING:
-                raise self.wrong(f"more than {MAX_NESTING} signs in a row", sign)
+                raise self.fail("signs-in-a-row", sign, most=MAX_NESTING)
         if signs and signs[-1].text == "-" and self.word.kind == "int":
             signs.pop()
             node: Node = self.whole(negative=True)
@@ -252,45 +209,31 @@ class _Parser:
             case "name":
                 return self.named()
             case "float":
-                raise self.wrong("rules know whole numbers only; write money in cents, as cents(1550)")
+                raise self.fail("no-fractions")
+            case "uint":
+                raise self.fail("no-unsigned", allowed=word.text[:-1])
             case "end":
-                raise self.wrong("the rule stops here, but a value is missing")
+                raise self.fail("value-missing-at-end")
         if self.accept("("):
             inner = self.expression()
-            self.expect(")", "the bracket is not closed")
+            self.expect(")", "bracket-open")
             return inner
         if word.text == "[":
-            raise self.wrong('a list stands only after in, as in stage in ["primary", "sek1"]')
-        raise self.wrong(f"{word.text!r} cannot stand here; a value is missing before it")
+            raise self.fail("list-place")
+        raise self.fail("value-missing", found=word.text)
 
     # --- words and values ---------------------------------------------------------------------------------
 
     def whole(self, *, negative: bool = False) -> t.Literal:
         word = self.take()
         if len(word.text) > 40:
-            raise self.wrong("whole numbers have at most 64 bits", word)
+            raise self.fail("number-too-long", word)
         number = int(word.text, 16 if word.text[:2].lower() == "0x" else 10)
         return self.make(word, lambda: t.Literal(t.INT, -number if negative else number))
 
     def text(self) -> str:
         word = self.take()
-        raw = word.kind == "raw"
-        body = word.text[1:] if raw else word.text
-        width = 3 if body[:3] in {"'''", '"""'} and len(body) > 5 else 1
-        body = body[width:-width]
-        return body if raw else _ESCAPES.sub(lambda m: self.escape(m, word), body)
-
-    def escape(self, match: re.Match[str], word: _Word) -> str:
-        letter = match.group(5)
-        if letter is not None:
-            if letter not in _LETTERS:
-                raise self.wrong(f"\\{letter} means nothing in a text", word)
-            return _LETTERS[letter]
-        octal = match.group(4)
-        code = int(octal, 8) if octal else int(match.group(1) or match.group(2) or match.group(3), 16)
-        if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-            raise self.wrong("there is no such character", word)
-        return chr(code)
+        return self.make(word, lambda: unquote(word))
 
     def named(self) -> Node:
         word = self.take()
@@ -299,33 +242,53 @@ class _Parser:
         if word.text == "today":
             return t.Today()
         if word.text == "param":
-            self.expect(".", "a parameter reads param.name")
-            chosen = self.name("the name of a parameter")
-            return t.Parameter(chosen.text, self.known(chosen, self.vocabulary.parameters, "parameter"))
+            self.expect(".", "parameter-form")
+            chosen = self.name("parameter-name")
+            return t.Parameter(
+                chosen.text, self.known(chosen, self.vocabulary.parameters, "unknown-parameter")
+            )
+        if word.text == "null":
+            raise self.fail("no-null", word)
+        if word.text in RESERVED:
+            raise self.fail("reserved-word", word, found=word.text)
         if self.accept("("):
-            function = self.known(word, self.functions, "function")
+            function = self.known(word, self.functions, "unknown-function")
             node = function(word)
-            self.expect(")", f"{word.text}(...) is not closed")
+            self.expect(")", "function-open", function=word.text)
             return node
         if word.text in self.vocabulary.households:
-            raise self.wrong(
-                f"{word.text} is a kind of household; ask any_member({word.text}, condition)", word
-            )
-        if word.text in self.functions:
-            raise self.wrong(f"{word.text} is a function; write {word.text}(...)", word)
-        fact = self.known(word, self.vocabulary.facts, "fact")
-        if self.accept("."):
-            raise self.wrong(f"{word.text} has no parts; facts are single values", word)
+            raise self.fail("household-not-fact", word, found=word.text)
+        if word.text in self.functions and word.text not in self.vocabulary.facts:
+            raise self.fail("function-not-called", word, found=word.text)
+        fact = self.known(word, self.vocabulary.facts, "unknown-fact")
+        if self.word.text == ".":
+            raise self.fail("fact-has-no-parts", word, found=word.text)
         if fact.latest:
-            raise self.wrong(f"{word.text} may be known in part only; ask under({word.text}, years)", word)
+            raise self.fail("known-in-part", word, found=word.text)
         return t.Fact(word.text, fact.type)
 
-    def known(self, word: _Word, names: Mapping[str, _Made], what: str) -> _Made:
+    def known(self, word: Word, names: Mapping[str, _Made], code: str) -> _Made:
         if word.text in names:
             return names[word.text]
-        close = difflib.get_close_matches(word.text[:60], list(names), 1)
-        other = f"did you mean {close[0]}?" if close else _listed(what, names)
-        raise self.wrong(f"there is no {what} {word.text[:60]}; {other}", word)
+        meant = self.meant(word.text, names) if code == "unknown-fact" else _nearest(word.text, names)
+        if meant:
+            raise self.fail(code, word, advice="did-you-mean", found=word.text, suggestion=meant)
+        listed = tuple(sorted(names))
+        if 0 < len(listed) <= MOST_LISTED:
+            raise self.fail(code, word, advice="there-are", found=word.text, allowed=listed)
+        raise self.fail(code, word, advice="see-the-list" if listed else "", found=word.text)
+
+    def meant(self, name: str, facts: Mapping[str, object]) -> str:
+        """What somebody may have meant who wrote a name that is no fact."""
+        if name in self.vocabulary.parameters:
+            return f"param.{name}"
+        if any(name in fact.members for fact in self.vocabulary.facts.values()):
+            return f'"{name}"'
+        near = _nearest(name, {*facts, *self.vocabulary.households})
+        if near:
+            return near
+        parameter = _nearest(name, self.vocabulary.parameters)
+        return f"param.{parameter}" if parameter else ""
 
     def towards(self, node: Node, other: Node) -> Node:
         """A text beside an enum is one of its members, or a mistake."""
@@ -335,88 +298,99 @@ class _Parser:
         assert isinstance(node, t.Literal)
         members = self.vocabulary.members(other.type.enum)
         if node.value not in members:
+            near = _nearest(str(node.value), members)
             raise Mismatch(
-                f"{str(node.value)[:60]!r} is no member of {other.type.enum}; it has {', '.join(members)}"
+                "not-a-member",
+                advice="did-you-mean" if near else "",
+                found=str(node.value),
+                enum=other.type.enum,
+                allowed=members,
+                suggestion=f'"{near}"',
             )
         return t.Literal(other.type, node.value)
 
     def options(self, item: Node) -> tuple[t.Literal, ...]:
-        self.expect("[", "in reads value in [a, b]")
+        self.expect("[", "list-form")
         found: list[t.Literal] = []
         while not self.accept("]"):
             place = self.word
             node = self.make(place, lambda: self.towards(self.unary(), item))
             if not isinstance(node, t.Literal):
-                raise self.wrong(
-                    "the list after in holds written values only; join comparisons with ||", place
-                )
+                raise self.fail("list-literals", place)
             found.append(node)
             if self.word.text != "]":
-                self.expect(",", "the values of a list stand between [ and ], with commas")
+                self.expect(",", "list-commas")
         return tuple(found)
 
     # --- functions ----------------------------------------------------------------------------------------
 
-    def extreme(self, word: _Word) -> Node:
+    def extreme(self, word: Word) -> Node:
         terms = [self.expression()]
         while self.accept(","):
             terms.append(self.expression())
         return self.make(word, lambda: t.Extreme(word.text, tuple(terms)))
 
-    def day(self, word: _Word) -> Node:
+    def day(self, word: Word) -> Node:
         if self.word.kind not in {"string", "raw"}:
-            raise self.wrong('a day reads day("2026-01-31")')
+            raise self.fail("day-form")
         place, text = self.word, self.text()
         if not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
-            raise self.wrong('a day reads day("2026-01-31")', place)
+            raise self.fail("day-form", place)
         try:
             return t.Literal(t.DAY, date.fromisoformat(text))
         except ValueError:
-            raise self.wrong("there is no such day in the calendar", place) from None
+            raise self.fail("no-such-day", place) from None
 
-    def cents(self, word: _Word) -> Node:
+    def cents(self, word: Word) -> Node:
         negative = self.accept("-") is not None
         if self.word.kind != "int":
-            raise self.wrong(
-                "an amount of money reads cents(1500); for a calculation multiply cents by an int"
-            )
+            raise self.fail("cents-form")
         number = self.whole(negative=negative)
         return t.Literal(t.CENTS, number.value)
 
-    def until(self, word: _Word) -> Node:
-        fact = self.name("the name of a fact")
-        self.known(fact, self.vocabulary.facts, "fact")
+    def until(self, word: Word) -> Node:
+        fact = self.name("fact-name")
+        self.known(fact, self.vocabulary.facts, "unknown-fact")
         return t.Until(fact.text)
 
-    def under(self, word: _Word) -> Node:
-        born = self.name("the name of a day, such as birth_date")
-        fact = self.known(born, self.vocabulary.facts, "fact")
+    def under(self, word: Word) -> Node:
+        born = self.name("birth-name")
+        fact = self.known(born, self.vocabulary.facts, "unknown-fact")
         if fact.type != t.DAY:
-            raise self.wrong(f"under(...) needs a day of birth, but {born.text} is {fact.type}", born)
-        self.expect(",", "under reads under(birth_date, 25)")
+            raise self.fail("under-of", born, found=born.text, type=str(fact.type))
+        self.expect(",", "under-form")
         place = self.word
         years, at = self.unary(), "today"
         if self.accept(","):
-            at = self.name("today or month_start").text
+            at = self.name("age-day-name").text
         return self.make(place, lambda: t.Under(born.text, fact.latest, years, at))
 
-    def members(self, word: _Word) -> Node:
-        chosen = self.name("a kind of household")
+    def members(self, word: Word) -> Node:
+        chosen = self.name("household-name")
         if chosen.text not in self.vocabulary.households:
-            kinds = ", ".join(sorted(self.vocabulary.households)) or "none here"
-            raise self.wrong(f"{chosen.text[:60]} is no kind of household; there are {kinds}", chosen)
-        self.expect(",", f"{word.text} reads {word.text}({chosen.text}, condition)")
+            kinds = tuple(sorted(self.vocabulary.households))
+            near = _nearest(chosen.text, kinds)
+            raise self.fail(
+                "unknown-household",
+                chosen,
+                advice="did-you-mean" if near else "",
+                found=chosen.text,
+                allowed=kinds or "@nothing",
+                suggestion=near,
+            )
+        self.expect(",", "members-form", function=word.text, household=chosen.text)
         place, term = self.word, self.expression()
         if word.text != "rank_among":
             build = t.AnyMember if word.text == "any_member" else t.CountMembers
             return self.make(place, lambda: build(chosen.text, term))
         birth = self.vocabulary.birth
         if birth not in self.vocabulary.facts:
-            raise self.wrong(f"rank_among tells rank by {birth}, which is no fact here", word)
+            raise self.fail("no-birth-date", word, found=birth)
         latest = self.vocabulary.facts[birth].latest
         return self.make(place, lambda: t.RankAmong(chosen.text, term, birth, latest))
 
 
-def _listed(what: str, names: Iterable[str]) -> str:
-    known = sorted(names)
-    return f"there are {', '.join(known)}" if 0 < len(known) <= 30 else f"see the list of every {what}"
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """The known name that looks most like this one; empty if none does."""
+    close = difflib.get_close_matches(name[:60].lower(), list(names), 1)
+    return close[0] if close else ""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, cast
 
+from .messages import Detail, Mismatch
 from .values import Value
 
 MAX_DEPTH = 100
@@ -44,9 +45,9 @@ class Type:
         try:
             found = Type(Kind(kind), enum)
         except ValueError:
-            raise Mismatch(f"there is no type {text!r}; the types are {', '.join(Kind)}") from None
+            raise Mismatch("unknown-type", found=text, allowed=tuple(Kind)) from None
         if (found.kind is Kind.ENUM) is not bool(enum):
-            raise Mismatch(f"the type {text!r} must read enum:name for an enum, and a single word otherwise")
+            raise Mismatch("type-form", found=text)
         return found
 
 
@@ -54,41 +55,53 @@ BOOL, INT, STRING = Type(Kind.BOOL), Type(Kind.INT), Type(Kind.STRING)
 DAY, CENTS = Type(Kind.DAY), Type(Kind.CENTS)
 ORDERED = frozenset({Kind.INT, Kind.DAY, Kind.CENTS})
 OPERATORS = frozenset({"==", "!=", "<", "<=", ">", ">="})
+CALCULATIONS = frozenset({"+", "-", "*", "/", "%"})
 
 
-class Mismatch(ValueError):
-    """A tree cannot be put together like this; the message says what to write instead."""
-
-
-def _need(holds: bool, message: str) -> None:
+def _need(holds: bool, code: str, *, advice: str = "", **params: Detail) -> None:
     if not holds:
-        raise Mismatch(message)
+        raise Mismatch(code, advice=advice, **params)
+
+
+def _sound(holds: bool, detail: str) -> None:
+    """What no text could have made, and only a stored tree can get wrong."""
+    if not holds:
+        raise Mismatch("not-a-tree", detail=detail)
 
 
 def _named(*names: object) -> None:
-    _need(all(isinstance(n, str) and n for n in names), "a name in the tree must be a word that is not empty")
+    _sound(all(isinstance(n, str) and n for n in names), "a name must be a word that is not empty")
 
 
 def _nodes(*nodes: object) -> None:
-    _need(all(isinstance(n, _Node) for n in nodes), "a part of the tree must itself be a node")
+    _sound(all(isinstance(n, _Node) for n in nodes), "a part of the tree must itself be a node")
 
 
 def _advice(left: Type, right: Type) -> str:
     kinds = {left.kind, right.kind}
     if kinds == {Kind.INT, Kind.CENTS}:
-        return "; write an amount of money as cents(1500)"
+        return "write-cents"
     if kinds == {Kind.DAY, Kind.STRING}:
-        return '; write a day as day("2026-01-31")'
+        return "write-day"
+    if kinds == {Kind.DAY, Kind.INT}:
+        return "ask-age"
     if kinds == {Kind.ENUM}:
-        return "; members of different enums are never the same"
+        return "enums-differ"
+    if kinds in ({Kind.INT, Kind.STRING}, {Kind.CENTS, Kind.STRING}):
+        return "number-in-quotes"
     if Kind.ENUM in kinds and Kind.STRING in kinds:
-        return "; only a member written in quotation marks stands beside an enum"
+        return "member-in-quotes"
     return ""
 
 
-def _boolean(node: "Node", where: str) -> None:
-    hint = "; compare it with something, such as x > 0" if node.type.kind in ORDERED else ""
-    _need(node.type == BOOL, f"{where} needs a condition (bool), but this is {node.type}{hint}")
+def _boolean(node: "Node", code: str) -> None:
+    if node.type != BOOL:
+        raise Mismatch(code, advice="compare-it" if node.type.kind in ORDERED else "", found=str(node.type))
+
+
+def _alike(left: Type, right: Type, code: str, **params: Detail) -> None:
+    if left != right:
+        raise Mismatch(code, advice=_advice(left, right), left=str(left), right=str(right), **params)
 
 
 class _Node:
@@ -110,11 +123,11 @@ class Literal(_Node):
     value: Value
 
     def __post_init__(self) -> None:
-        _need(isinstance(self.type, Type), "a literal needs a type")
+        _sound(isinstance(self.type, Type), "a literal needs a type")
         wanted = {Kind.BOOL: bool, Kind.INT: int, Kind.CENTS: int, Kind.DAY: date}.get(self.type.kind, str)
-        _need(type(self.value) is wanted, f"a literal of type {self.type} cannot hold this value")
+        _need(type(self.value) is wanted, "literal-type", expected=str(self.type))
         if wanted is int:
-            _need(INT_MIN <= int(str(self.value)) <= INT_MAX, "whole numbers have at most 64 bits")
+            _need(INT_MIN <= cast("int", self.value) <= INT_MAX, "number-too-long")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +139,7 @@ class Fact(_Node):
 
     def __post_init__(self) -> None:
         _named(self.name)
-        _need(isinstance(self.type, Type), "a fact needs a type")
+        _sound(isinstance(self.type, Type), "a fact needs a type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +151,7 @@ class Parameter(_Node):
 
     def __post_init__(self) -> None:
         _named(self.name)
-        _need(isinstance(self.type, Type), "a parameter needs a type")
+        _sound(isinstance(self.type, Type), "a parameter needs a type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +185,7 @@ class Not(_Node):
 
     def __post_init__(self) -> None:
         _nodes(self.term)
-        _boolean(self.term, "!")
+        _boolean(self.term, "condition-after-not")
 
     @property
     def parts(self) -> tuple["Node", ...]:
@@ -191,7 +204,7 @@ class Negative(_Node):
 
     def __post_init__(self) -> None:
         _nodes(self.term)
-        _need(self.term.type in {INT, CENTS}, f"- needs int or cents, but this is {self.term.type}")
+        _need(self.term.type in {INT, CENTS}, "negative-of", found=str(self.term.type))
 
     @property
     def parts(self) -> tuple["Node", ...]:
@@ -207,10 +220,12 @@ class _Chain(_Node):
     terms: tuple["Node", ...]
 
     def __post_init__(self) -> None:
-        _need(isinstance(self.terms, tuple) and len(self.terms) > 1, "&& and || need at least two conditions")
+        _sound(
+            isinstance(self.terms, tuple) and len(self.terms) > 1, "&& and || need at least two conditions"
+        )
         _nodes(*self.terms)
         for term in self.terms:
-            _boolean(term, "each side of && and ||")
+            _boolean(term, "condition-in-chain")
 
     @property
     def parts(self) -> tuple["Node", ...]:
@@ -242,15 +257,12 @@ class Compare(_Node):
     right: "Node"
 
     def __post_init__(self) -> None:
-        _need(self.operator in OPERATORS, "there is no such comparison")
+        _sound(self.operator in OPERATORS, "there is no such comparison")
         _nodes(self.left, self.right)
         left, right = self.left.type, self.right.type
-        _need(left == right, f"{left} and {right} cannot be compared{_advice(left, right)}")
+        _alike(left, right, "not-comparable")
         if self.operator not in {"==", "!="}:
-            _need(
-                left.kind in ORDERED,
-                f"{left} has no order, so {self.operator} says nothing; use ==, != or in [...]",
-            )
+            _need(left.kind in ORDERED, "no-order", found=str(left), operator=self.operator)
 
     @property
     def parts(self) -> tuple["Node", ...]:
@@ -263,22 +275,27 @@ class Compare(_Node):
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic(_Node):
-    """A sum, difference or product of whole numbers or amounts of money."""
+    """A calculation with whole numbers or amounts of money; `/` and `%` are for whole numbers only.
+
+    `/` drops what is left over and `%` keeps it, with the sign of the left side, as in CEL.
+    """
 
     operator: str
     left: "Node"
     right: "Node"
 
     def __post_init__(self) -> None:
-        _need(self.operator in {"+", "-", "*"}, "the only calculations are + - *")
+        _sound(self.operator in CALCULATIONS, "there is no such calculation")
         _nodes(self.left, self.right)
         left, right = self.left.type, self.right.type
         for side in (left, right):
-            _need(side in {INT, CENTS}, f"{self.operator} calculates with int and cents, but this is {side}")
+            _need(side in {INT, CENTS}, "calculates-with", operator=self.operator, found=str(side))
         if self.operator == "*":
-            _need(INT in {left, right}, "cents times cents is no money; multiply cents by an int")
+            _need(INT in {left, right}, "money-times-money")
+        elif self.operator in {"/", "%"}:
+            _need(CENTS not in {left, right}, "money-divided", operator=self.operator)
         else:
-            _need(left == right, f"{left} {self.operator} {right} mixes units{_advice(left, right)}")
+            _alike(left, right, "units-mixed", operator=self.operator)
 
     @property
     def parts(self) -> tuple["Node", ...]:
@@ -297,19 +314,13 @@ class Choose(_Node):
     otherwise: "Node"
 
     def __post_init__(self) -> None:
-        _need(isinstance(self.cases, tuple) and len(self.cases) > 0, "a choice needs at least one case")
+        _sound(isinstance(self.cases, tuple) and len(self.cases) > 0, "a choice needs at least one case")
         _nodes(self.otherwise)
         for case in self.cases:
-            _need(
-                isinstance(case, tuple) and len(case) == 2, "each case of a choice is a condition and a value"
-            )
+            _sound(isinstance(case, tuple) and len(case) == 2, "each case has a condition and a value")
             _nodes(*case)
-            _boolean(case[0], "the part before ?")
-            ours, theirs = case[1].type, self.otherwise.type
-            _need(
-                ours == theirs,
-                f"both outcomes of ?: must have one type, but these are {ours} and {theirs}{_advice(ours, theirs)}",
-            )
+            _boolean(case[0], "condition-before-choice")
+            _alike(case[1].type, self.otherwise.type, "choice-types")
 
     @property
     def parts(self) -> tuple["Node", ...]:
@@ -329,11 +340,10 @@ class OneOf(_Node):
 
     def __post_init__(self) -> None:
         _nodes(self.item)
-        _need(isinstance(self.options, tuple), "in needs a list such as [1, 2]")
+        _sound(isinstance(self.options, tuple), "in needs a list")
         for option in self.options:
-            _need(isinstance(option, Literal), "the list after in holds written values only")
-            ours, theirs = self.item.type, option.type
-            _need(ours == theirs, f"{ours} cannot be found among {theirs}{_advice(ours, theirs)}")
+            _need(isinstance(option, Literal), "list-literals")
+            _alike(self.item.type, option.type, "not-among")
 
     @property
     def parts(self) -> tuple["Node", ...]:
@@ -352,20 +362,13 @@ class Extreme(_Node):
     terms: tuple["Node", ...]
 
     def __post_init__(self) -> None:
-        _need(self.operator in {"least", "greatest"}, "there is least(...) and greatest(...)")
-        _need(
-            isinstance(self.terms, tuple) and len(self.terms) > 0,
-            f"{self.operator} needs something to choose from",
-        )
+        _sound(self.operator in {"least", "greatest"}, "there is least(...) and greatest(...)")
+        _need(isinstance(self.terms, tuple) and len(self.terms) > 0, "extreme-empty", function=self.operator)
         _nodes(*self.terms)
         first = self.terms[0].type
-        _need(first.kind in ORDERED, f"{self.operator} needs int, day or cents, but this is {first}")
+        _need(first.kind in ORDERED, "extreme-of", function=self.operator, found=str(first))
         for term in self.terms:
-            _need(
-                term.type == first,
-                f"{self.operator} needs one type throughout, but these are {first} and {term.type}"
-                + _advice(first, term.type),
-            )
+            _alike(first, term.type, "extreme-types", function=self.operator)
 
     @property
     def parts(self) -> tuple["Node", ...]:
@@ -390,14 +393,11 @@ class Under(_Node):
 
     def __post_init__(self) -> None:
         _named(self.born)
-        _need(isinstance(self.latest, str), "the name of the latest possible day must be a word")
-        _need(
-            isinstance(self.years, (Literal, Parameter)) and self.years.type == INT,
-            "the age in under(...) is a whole number or a parameter with unit int",
-        )
+        _sound(isinstance(self.latest, str), "the name of the latest possible day must be a word")
+        _need(isinstance(self.years, (Literal, Parameter)) and self.years.type == INT, "age-form")
         if isinstance(self.years, Literal):
-            _need(0 <= int(self.years.value) <= 150, "an age lies between 0 and 150 years")  # type: ignore[arg-type]
-        _need(self.at in {"today", "month_start"}, "the day in under(...) is today or month_start")
+            _need(0 <= cast("int", self.years.value) <= 150, "age-range")
+        _need(self.at in {"today", "month_start"}, "age-day")
 
     @property
     def parts(self) -> tuple["Node", ...]:
@@ -411,11 +411,9 @@ class Under(_Node):
 def _household(household: object, term: object) -> None:
     _named(household)
     _nodes(term)
-    _boolean(cast("Node", term), "what is asked of each member")
-    _need(
-        not any(isinstance(node, AnyMember | CountMembers | RankAmong) for node in walk(cast("Node", term))),
-        "what is asked of a member cannot itself ask about a household",
-    )
+    _boolean(cast("Node", term), "condition-of-members")
+    nested = any(isinstance(node, AnyMember | CountMembers | RankAmong) for node in walk(cast("Node", term)))
+    _need(not nested, "household-in-household")
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,7 +469,7 @@ class RankAmong(_Node):
     def __post_init__(self) -> None:
         _household(self.household, self.term)
         _named(self.born)
-        _need(isinstance(self.latest, str), "the name of the latest possible day must be a word")
+        _sound(isinstance(self.latest, str), "the name of the latest possible day must be a word")
 
     @property
     def parts(self) -> tuple["Node", ...]:
@@ -540,8 +538,8 @@ def measure(node: Node) -> None:
     level, depth, count = [node], 0, 0
     while level:
         depth, count = depth + 1, count + len(level)
-        _need(depth <= MAX_DEPTH, f"the rule is nested deeper than {MAX_DEPTH} levels; split it")
-        _need(count <= MAX_NODES, f"the rule has more than {MAX_NODES} parts; split it")
+        _need(depth <= MAX_DEPTH, "too-deep", most=MAX_DEPTH)
+        _need(count <= MAX_NODES, "too-many-parts", most=MAX_NODES)
         level = [part for upper in level for part in upper.parts]
 
 
@@ -564,16 +562,16 @@ def _encode(value: object) -> object:
 
 
 def _decode(value: object, depth: int = 0) -> Any:
-    _need(depth <= 3 * MAX_DEPTH, f"the rule is nested deeper than {MAX_DEPTH} levels; split it")
+    _need(depth <= 3 * MAX_DEPTH, "too-deep", most=MAX_DEPTH)
     if isinstance(value, list):
         return tuple(_decode(item, depth + 1) for item in value)
     if not isinstance(value, dict):
         return value
     known = _TAGS.get(str(value.get("node")))
     if known is None:
-        raise Mismatch(f"there is no node {value.get('node')!r:.40}")
+        raise Mismatch("not-a-tree", detail=f"there is no node {value.get('node')!r:.40}")
     names = {f.name for f in fields(known)}
-    _need(set(value) == {"node", *names}, f"a node {value['node']} has exactly the parts {sorted(names)}")
+    _sound(set(value) == {"node", *names}, f"a node {value['node']} has exactly the parts {sorted(names)}")
     found = {name: _decode(value[name], depth + 1) for name in names}
     if "type" in found:
         found["type"] = Type.read(str(found["type"]))
@@ -586,7 +584,7 @@ def _day(value: object) -> date:
     try:
         return date.fromisoformat(str(value))
     except ValueError:
-        raise Mismatch("a day is written 2026-01-31") from None
+        raise Mismatch("not-a-tree", detail="a day is written 2026-01-31") from None
 
 
 @dataclass(frozen=True)
@@ -620,9 +618,9 @@ class Tree:
         try:
             root = _decode(json.loads(source) if isinstance(source, str) else source)
         except RecursionError:
-            raise Mismatch(f"the rule is nested deeper than {MAX_DEPTH} levels; split it") from None
+            raise Mismatch("too-deep", most=MAX_DEPTH) from None
         except json.JSONDecodeError as error:
-            raise Mismatch(f"this is not JSON (line {error.lineno}, column {error.colno})") from None
+            raise Mismatch("not-json", line=error.lineno, column=error.colno) from None
         _nodes(root)
         measure(root)
         return Tree(root)
@@ -677,7 +675,7 @@ def _looks_at(node: Node) -> tuple[str, ...]:
 # --- back to text -------------------------------------------------------------------------------------------
 
 _CHOICE, _OR, _AND, _RELATION, _SUM, _PRODUCT, _SIGN, _WHOLE = range(8)
-_LEVELS = {"+": _SUM, "-": _SUM, "*": _PRODUCT}
+_LEVELS = {"+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, "%": _PRODUCT}
 
 
 def show(node: Node) -> str:

@@ -52,10 +52,13 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The facts suffice and the calculation failed, for example because a number left 64 bits."""
+    """The facts suffice and the calculation failed, for example because a number left 64 bits.
 
-    code: str
-    message: str
+    One fault is as good as another, as in CEL: of two in one rule, no back end promises which it meets first.
+    """
+
+    code: str = field(compare=False)
+    message: str = field(compare=False)
 
 
 Result = Known | Unknown | Fault
@@ -63,6 +66,12 @@ Result = Known | Unknown | Fault
 OVERFLOW = Fault(
     "overflow", "A number became larger than 64 bits hold; check the amounts that the rule combines."
 )
+BY_ZERO = Fault("divide_by_zero", "Something was divided by zero; ask first whether it is zero.")
+NO_RESULT = Fault(
+    "no_result",
+    "A number became larger than 64 bits hold, or something was divided by zero; check the amounts.",
+)
+"""Where it is not told which of the two it was."""
 
 PRECISE = "_precise"
 """Ends the name of what is missing when a day is known in part only and the limit lies inside its range."""

@@ -23,14 +23,30 @@ CALCULATE: Mapping[str, Callable[[int, int], int]] = {
 }
 
 
+DIVISIONS = frozenset({"/", "%"})
+_BEYOND = (INT_MIN - 1, INT_MAX + 1)
+
+
 def reach(sign: str, one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
-    """The least and the greatest that a calculation can come to."""
+    """The least and the greatest that a calculation can come to; beyond 64 bits where it may have no result."""
+    if sign in DIVISIONS:
+        if other[0] <= 0 <= other[1] or (one[0] == INT_MIN and other[0] <= -1 <= other[1]):
+            return _BEYOND
+        most = max(map(abs, one)) if sign == "/" else max(map(abs, other)) - 1
+        return -most, most
     ends = [CALCULATE[sign](a, b) for a in one for b in other]
     return min(ends), max(ends)
 
 
 def limits(sign: str, fixed: int, side: str) -> tuple[int, int]:
-    """The least and the greatest number with which a fixed one stays within 64 bits."""
+    """The least and the greatest number with which a fixed one stays within 64 bits.
+
+    Of a division only the divisor can be the fixed one: for a dividend the others are no range.
+    """
+    if sign in DIVISIONS:
+        if fixed == 0:
+            return 1, 0
+        return (INT_MIN + 1, INT_MAX) if fixed == -1 else ANYTHING
     if sign == "+":
         low, high = INT_MIN - fixed, INT_MAX - fixed
     elif sign == "-" and side == "right":
@@ -77,6 +93,10 @@ def _product_fits(a: Expression, b: Expression) -> Expression:
     )
 
 
+def _has_quotient(a: Expression, b: Expression) -> Expression:
+    return and_(b != number(0), or_(b != number(-1), a > _MIN))
+
+
 _MAX = literal_column(str(INT_MAX), NUMBER)
 _MIN = Grouping(literal_column(f"{-INT_MAX} - 1", NUMBER))
 """Written so because 2^63 with a sign before it is no 64-bit number to a parser."""
@@ -84,4 +104,6 @@ FITS: Mapping[str, Callable[[Expression, Expression], Any]] = {
     "+": _sum_fits,
     "-": _difference_fits,
     "*": _product_fits,
+    "/": _has_quotient,
+    "%": _has_quotient,
 }

@@ -110,7 +110,7 @@ def test_a_number_that_leaves_64_bits_is_a_fault_and_never_another_number(text: 
         ("n = 1", 1, 3, "write == to compare"),
         ("a &&\n  bb", 2, 3, "did you mean b?"),
         ("a &&\n  unheard_of", 2, 3, "there is no fact unheard_of"),
-        ("n / 2 > 1", 1, 3, "there is no division"),
+        ("income / 2 > cents(1)", 1, 8, "multiply the other side instead"),
         ("n > 1.5", 1, 5, "whole numbers only"),
         ("n > 9223372036854775808", 1, 5, "at most 64 bits"),
         ("income > 100", 1, 8, "write an amount of money as cents(1500)"),

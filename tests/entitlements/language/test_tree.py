@@ -70,7 +70,7 @@ def test_a_tree_survives_its_json_and_its_text(text: str) -> None:
         {"node": "compare", "operator": "=~", "left": N, "right": N},
         {"node": "compare", "operator": "<", "left": A, "right": A},
         {"node": "compare", "operator": "==", "left": A, "right": N},
-        {"node": "arithmetic", "operator": "/", "left": N, "right": N},
+        {"node": "arithmetic", "operator": "**", "left": N, "right": N},
         {"node": "choose", "cases": [], "otherwise": N},
         {"node": "choose", "cases": [[A]], "otherwise": N},
         {"node": "one_of", "item": N, "options": [N]},

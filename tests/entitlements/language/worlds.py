@@ -183,7 +183,7 @@ class Writer:
         return t.OneOf(down(kind), options)
 
     def calculation(self, type_: Type, down: Callable[..., Node]) -> Node:
-        sign = self.random.choice("+-*")
+        sign = self.random.choice("+-*+-*+-*/%" if type_ == t.INT else "+-*")
         if sign == "*" and type_ == t.CENTS:
             pair = [down(t.CENTS), down(t.INT)]
             self.random.shuffle(pair)
