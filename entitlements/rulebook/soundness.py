@@ -9,9 +9,9 @@ from entitlements.facts.catalogue import LANGUAGES
 from entitlements.language.days import ONE_DAY
 
 from .changing import Changes
-from .programmes import ProgrammeRules, Rulebook, RuleVersion
-from .rules import SYSTEM_REASONS
-from .texts import texts
+from .programmes import Origin, ProgrammeRules, ReasonTemplate, Rulebook, RuleVersion
+from .rules import Reason
+from .texts import render
 
 CARD_BITS = 16
 """How many tariffs a card has room for."""
@@ -89,7 +89,6 @@ def _timeline(rules: ProgrammeRules) -> Iterator[Flaw]:
 
 
 def _programme(book: Rulebook, rules: ProgrammeRules) -> Iterator[Flaw]:
-    known = texts()["reasons"]
     for version in rules.versions:
         yield from _amounts(book, version)
         yield from _dependencies(book, version)
@@ -101,12 +100,13 @@ def _programme(book: Rulebook, rules: ProgrammeRules) -> Iterator[Flaw]:
                     rules.name,
                     version.since,
                 )
-        for reason, _ in version.reasons():
-            if reason.code not in SYSTEM_REASONS and not set(LANGUAGES) <= set(known.get(reason.code, ())):
+        for reason, origin in version.reasons():
+            if not _can_be_said(reason, origin, version.since):
                 yield Flaw(
                     "reason-without-text",
-                    f"{rules.name} gives the reason {reason.code}, which has no text in {', '.join(LANGUAGES)}; "
-                    f"use one of those that stand in texts/reasons.yaml, or add it there",
+                    f"{rules.name} gives the reason {reason.code}, which has no text in {', '.join(LANGUAGES)}, "
+                    f"or one that says more than its parameters; use one of those in texts/reasons.yaml, or "
+                    f"add it there",
                     rules.name,
                     version.since,
                 )
@@ -119,6 +119,14 @@ def _programme(book: Rulebook, rules: ProgrammeRules) -> Iterator[Flaw]:
                     rules.name,
                     version.since,
                 )
+
+
+def _can_be_said(template: ReasonTemplate, origin: Origin, on: date) -> bool:
+    params = dict(template.params) | {"statute": origin.statute, "on": on.isoformat()}
+    try:
+        return all(render(Reason(template.code, params), language) for language in LANGUAGES)
+    except (KeyError, ValueError, IndexError):
+        return False
 
 
 def _amounts(book: Rulebook, version: RuleVersion) -> Iterator[Flaw]:

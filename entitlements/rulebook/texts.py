@@ -41,17 +41,19 @@ def _word(name: str, value: Param, language: str, on: date | None) -> str:
     if name in NAMES_OF_THINGS:
         return label_of(str(value), language, on)
     if name in DAYS and isinstance(value, str):
-        return _day(date.fromisoformat(value), language)
+        return word_of_day(date.fromisoformat(value), language)
     if name.endswith("cents") and isinstance(value, int):
-        return _money(value, language)
+        return word_of_money(value, language)
     return str(value)
 
 
-def _day(day: date, language: str) -> str:
+def word_of_day(day: date, language: str) -> str:
+    """A day as it is written in a language."""
     return day.isoformat() if language == "en" else f"{day.day}.{day.month}.{day.year}"
 
 
-def _money(cents: int, language: str) -> str:
+def word_of_money(cents: int, language: str) -> str:
+    """An amount in euros."""
     euros = f"{cents // 100}.{cents % 100:02}"
     return f"€{euros}" if language == "en" else f"{euros.replace('.', ',')} €"
 
