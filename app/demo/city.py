@@ -169,7 +169,7 @@ class City:
         self._residence(home)
         self._benefits(home, benefit)
         for member in members:
-            self._education(member)
+            self._education(member, home)
         return home
 
     def _ages(self, kind: str) -> list[int]:
@@ -244,6 +244,9 @@ class City:
         for child in children:
             since = child.born.replace(day=1)
             child.facts.append(Stated("familienkasse", "kindergeld", True, Period(since)))
+        if children:
+            since = min(child.born for child in children).replace(day=1)
+            home.members[0].facts.append(Stated("familienkasse", "kindergeld_recipient", True, Period(since)))
         period = self._approval()
         for register, fact, kind, members in self._claims(home, benefit or self._benefit(home)):
             if kind is not None:
@@ -293,7 +296,7 @@ class City:
                 if small:
                     yield "jugendamt", "elternbeitrag_befreit", None, small
 
-    def _education(self, member: Resident) -> None:
+    def _education(self, member: Resident, home: Home) -> None:
         age, facts = member.age(self.today), member.facts
         year = self.today.year if self.today.month >= 8 else self.today.year - 1
         period = Period(date(year, 8, 1), date(year + 1, 7, 31))
@@ -302,9 +305,10 @@ class City:
             facts.append(Stated("jugendamt", "childcare_enrolment", True, since))
             facts.append(Stated("jugendamt", "takes_communal_lunch", self._random.random() < 0.85, since))
         elif 6 <= age <= 18:
-            self._school(member, age, period)
+            self._school(member, age, period, home)
+            self._learning(member, period, home)
 
-    def _school(self, member: Resident, age: int, period: Period) -> None:
+    def _school(self, member: Resident, age: int, period: Period, home: Home) -> None:
         if age <= 9:
             stage = "primary"
         elif age <= 15:
@@ -320,9 +324,32 @@ class City:
             ("schulverwaltungsamt", "school_route_m", route),
             ("schulverwaltungsamt", "dangerous_route", self._random.random() < 0.03),
             ("schulverwaltungsamt", "nearest_school", self._random.random() < 0.85),
-            ("schulverwaltungsamt", "school_authority_participates", True),
+            (
+                "schulverwaltungsamt",
+                "school_authority_participates",
+                home.number <= 3 or self._random.random() > 0.04,
+            ),
+            ("schulverwaltungsamt", "transport_paid_by_others", self._random.random() < 0.02),
         ):
             member.facts.append(Stated(register, fact, value, period))
+
+    def _learning(self, member: Resident, period: Period, home: Home) -> None:
+        """What the school and the office in charge say of learning support, of which most need none."""
+        if home.number == 1:
+            # In the family of the demo's account one child has it, and of the other a person has to decide.
+            approved, offered = member is home.members[-1], False
+        elif self._random.random() < 0.08:
+            approved, offered = self._random.random() < 0.6, self._random.random() < 0.2
+        else:
+            return
+        member.facts.append(Stated("school", "learning_need_confirmed", True, period))
+        member.facts.append(Stated("school", "comparable_learning_offer", offered, period))
+        known = {said.fact for said in member.facts}
+        if approved and not offered and known & {"sgb2", "wog", "kiz", "sgb12_hlu", "asylblg_3"}:
+            office = "jobcenter" if "sgb2" in known else "sozialamt"
+            half = Period(self.today.replace(day=1), _months_after(self.today.replace(day=1), 5))
+            member.facts.append(Stated(office, "learning_support_decision", "approved", half))
+            member.facts.append(Stated(office, "learning_support_amount", 24_000, half))
 
 
 _KINDS = (
