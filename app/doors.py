@@ -5,6 +5,8 @@ from litestar import Router
 import core.access.routes
 import core.audit.routes
 import entitlements.allowances.routes
+import entitlements.clearing.routes
+import entitlements.decisions.on_request
 import entitlements.decisions.routes
 import entitlements.deliveries.routes
 import entitlements.facts.routes
@@ -39,7 +41,9 @@ ROUTERS: list[Router] = [
     entitlements.allowances.routes.router,
     entitlements.grants.routes.router,
     *entitlements.decisions.routes.ROUTERS,
+    entitlements.decisions.on_request.router,
     *entitlements.deliveries.routes.ROUTERS,
+    entitlements.clearing.routes.router,
     issuers.authorities.routes.router,
     issuers.status.routes.router,
     issuers.credentials.routes.router,

@@ -8,9 +8,11 @@ import core.access.service
 import core.audit.service
 import core.idempotency
 import core.limits.service
+import entitlements.clearing.service
 import entitlements.decisions.service
 import entitlements.deliveries.service
 import entitlements.grants.service
+import entitlements.requests.service
 import issuers.authorities.service
 import issuers.credentials.service
 import issuers.trustlist.service
@@ -20,6 +22,7 @@ import verifiers.scanners.service
 import wallet.cards.service
 import wallet.devices.service
 import wallet.inbox.service
+import wallet.printing.service
 from core.jobs.service import Handler, Recurring, every, nightly
 from core.settings import Settings
 from core.vault import Vault
@@ -33,11 +36,16 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "limits.forget": core.limits.service.forget_ended,
         "sessions.forget": core.access.service.forget_sessions,
         "delivery.apply": partial(entitlements.deliveries.service.apply_job, settings=settings, vault=vault),
+        "reviews.look_again": partial(
+            entitlements.clearing.service.look_again, settings=settings, vault=vault
+        ),
         "deliveries.sweep": entitlements.deliveries.service.sweep,
         "facts.turn": partial(entitlements.deliveries.service.turn, settings=settings),
         "decisions.turn": partial(entitlements.decisions.service.turn, settings=settings),
         "grants.turn": partial(entitlements.grants.service.turn, settings=settings),
         "allowances.turn": partial(entitlements.grants.service.turn_allowances, settings=settings),
+        "requests.offer": partial(entitlements.requests.service.offer, vault=vault),
+        "requests.expire": partial(entitlements.requests.service.expire, settings=settings, vault=vault),
         "key.destroy": partial(issuers.authorities.service.destroy_key, vault=vault),
         "key.withdrawn": issuers.credentials.service.on_key_withdrawn,
         "holdings.changed": partial(issuers.credentials.service.on_holdings_changed, settings=settings),
@@ -48,7 +56,10 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "counts.forget": verifiers.checks.service.forget_counts,
         "uses.forget": verifiers.redemptions.counters.forget_periods,
         "notice.deliver": partial(wallet.inbox.service.deliver, settings=settings),
+        "notice.withdraw": wallet.inbox.service.withdraw,
         "guardianship.ended": partial(wallet.cards.service.on_guardianship_ended, settings=settings),
+        "person.merged": wallet.printing.service.on_person_merged,
+        "person.parted": partial(wallet.cards.service.on_person_parted, settings=settings),
         "wards.look_after": partial(wallet.cards.service.look_after_wards, settings=settings),
         "challenges.forget": wallet.devices.service.forget_challenges,
     }
@@ -63,9 +74,11 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
         every("sessions.forget", timedelta(hours=1)),
         nightly("facts.turn", settings.zone),
         nightly("deliveries.sweep", settings.zone),
+        nightly("reviews.look_again", settings.zone),
         nightly("decisions.turn", settings.zone),
         nightly("grants.turn", settings.zone),
         nightly("allowances.turn", settings.zone),
+        nightly("requests.expire", settings.zone),
         nightly("credentials.forget", settings.zone),
         nightly("trustlist.publish", settings.zone),
         every("marks.forget", timedelta(minutes=1)),

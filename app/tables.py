@@ -14,6 +14,7 @@ import entitlements.ledger.models
 import entitlements.notices.models
 import entitlements.people.models
 import entitlements.registers.models
+import entitlements.requests.models
 import entitlements.rulebook.models
 import issuers.authorities.models
 import issuers.credentials.models

@@ -17,7 +17,7 @@ from sqlmodel import col
 from core.errors import NotFound
 from entitlements.decisions.changing import Way, ways_to_end, ways_to_grant
 from entitlements.decisions.models import Decision, Verdict
-from entitlements.decisions.rules import facts_hash, said, used_parameters
+from entitlements.decisions.rules import NO_REQUEST, facts_hash, said, used_parameters, without_request
 from entitlements.facts import nearby
 from entitlements.facts import service as facts
 from entitlements.language import Known, Stated, Subject, Tree, Value, minimal_reasons
@@ -247,6 +247,8 @@ def _rests_on(
 def _deciding(decision: Decision, version: RuleVersion) -> Sequence[Tree]:
     """The parts of the rule from which the outcome follows."""
     codes = {reason["code"] for reason in decision.reasons}
+    if NO_REQUEST in codes:
+        return []
     if "deceased" in codes:
         return [Tree(t.Fact("deceased", t.BOOL))]
     if decision.outcome is Outcome.GRANTED:
@@ -348,7 +350,7 @@ async def replay(session: AsyncSession, decision_id: UUID) -> Replayed:
 
 def _again(decision: Decision, inputs: Inputs) -> Ruling:
     subject = inputs.subject or Subject(str(decision.person_id), {})
-    return decide(
+    ruling = decide(
         inputs.version,
         subject,
         inputs.parameters,
@@ -356,3 +358,6 @@ def _again(decision: Decision, inputs: Inputs) -> Ruling:
         held_since=decision.held_since,
         others=_others(decision),
     )
+    # That no request was made is what the decision says itself; there is no other place that keeps it.
+    unasked = any(reason["code"] == NO_REQUEST for reason in decision.reasons)
+    return without_request(ruling) if unasked and ruling.on_request else ruling

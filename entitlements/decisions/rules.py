@@ -7,11 +7,14 @@ from datetime import date
 from typing import Any
 
 from entitlements.language import Subject, Value, canonical_json
-from entitlements.rulebook.programmes import RuleVersion, parameters_hash
+from entitlements.rulebook.programmes import Outcome, RuleVersion, parameters_hash
 from entitlements.rulebook.rules import AllowanceGrant, Reason, Ruling
 
 DAY_OF_DECISION = "on"
 """The parameter of a reason that only says for which day it was given; it makes no new decision."""
+
+NO_REQUEST = "no_request"
+"""The reason of a refusal where the law wants a request, and none was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,15 @@ def said(ruling: Ruling) -> Said:
             ],
             "charges": [{"kind": c.kind, "monthly_cents": c.monthly_cents} for c in ruling.charges],
         },
+    )
+
+
+def without_request(ruling: Ruling) -> Ruling:
+    """What a ruling comes to for somebody who holds it on another ground, and has made no request for this one."""
+    return Ruling(
+        outcome=Outcome.REFUSED,
+        reasons=(Reason(NO_REQUEST, {"statute": ruling.reasons[0].params["statute"]}),),
+        changes_on=ruling.changes_on,
     )
 
 
@@ -102,6 +114,15 @@ def facts_hash(version: RuleVersion, subject: Subject) -> str:
         },
     }
     return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+
+
+def facts_of(version: RuleVersion, subject: Subject) -> list[dict[str, Any]]:
+    """The person's own facts that a rule looks at and that say something, as a form would have them filled in."""
+    return [
+        {"fact": name, "value": value, "since": since, "until": until, "register": register}
+        for name, (value, since, until, register, _) in sorted(_facts(subject, version.looks_at).items())
+        if value not in {False, "none"}
+    ]
 
 
 def used_parameters(version: RuleVersion, parameters: Mapping[str, Value]) -> str:

@@ -21,12 +21,12 @@ from entitlements.decisions.wording import (
     member_in_words,
     next_in_words,
     stated_in_words,
-    value_in_words,
     way_in_words,
 )
 from entitlements.facts.catalogue import REGISTERS, label_of
 from entitlements.grants.models import EndReason, Entitlement, Standing
 from entitlements.language import Value
+from entitlements.notices.values import value_in_words
 from entitlements.rulebook.models import TariffRow
 from entitlements.rulebook.programmes import Outcome
 from entitlements.rulebook.schemas import TariffView

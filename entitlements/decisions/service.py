@@ -12,7 +12,7 @@ What each outcome does to what a person holds:
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -33,7 +33,7 @@ from entitlements.allowances import service as allowances
 from entitlements.allowances.models import LumpSum
 from entitlements.allowances.service import Feed, Pot
 from entitlements.decisions.models import Decision, Verdict
-from entitlements.decisions.rules import digest, facts_hash, said, used_parameters
+from entitlements.decisions.rules import digest, facts_hash, facts_of, said, used_parameters, without_request
 from entitlements.facts import service as facts
 from entitlements.grants import service as grants
 from entitlements.grants.models import EndReason, Entitlement, Standing
@@ -42,6 +42,8 @@ from entitlements.language import Subject, Value
 from entitlements.ledger.service import in_chunks
 from entitlements.people.models import Person
 from entitlements.people.service import roots
+from entitlements.requests import service as requests
+from entitlements.requests.rules import Proposal, essence_of, within_reach
 from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.keeping import hash_of
 from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
@@ -84,6 +86,11 @@ class _Work:
     barred: Collection[Key]
     paid: Collection[tuple[UUID, str, date]]
     changes: grants.Changes
+    requested: Mapping[tuple[UUID, str, str], date] = field(default_factory=dict)
+    """By person, programme and ground, since which day a request counts that was made for it."""
+    proposals: list[Proposal] = field(default_factory=list)
+    lost: list[Key] = field(default_factory=list)
+    """What is refused and not held: a request that was made for it is used up."""
     decisions: list[dict[str, Any]] = field(default_factory=list)
     feeds: list[Feed] = field(default_factory=list)
     ending: int = 0
@@ -143,6 +150,7 @@ async def assess(
         barred={key for key in await grants.barred_of(session, people) if key[0] != reinstate},
         paid=await allowances.recorded(session, people, since=on - timedelta(days=62)),
         changes=grants.Changes(now, settings),
+        requested=await requests.accepted(session, people),
     )
     judged = [one for person_id in people for one in _judge(work, person_id, subjects.get(person_id))]
     renewable = await _renewable(session, work, judged)
@@ -237,6 +245,15 @@ async def _renewable(session: AsyncSession, work: _Work, judged: Sequence[_Judge
 
 def _settle(work: _Work, judged: _Judged, *, renewable: bool) -> None:
     """Appends the decision if it is another one, and lets what follows from it follow."""
+    if _wants_request(work, judged):
+        work.proposals.append(_proposal(judged))
+        if judged.key not in work.held:
+            # Nothing is decided before somebody asks, and so nothing is kept if they decline.
+            verdict = work.verdicts[judged.key]
+            verdict.decision_id = verdict.digest = verdict.outcome = None
+            _look_again(work, judged, verdict, None)
+            return
+        judged = replace(judged, ruling=without_request(judged.ruling), until=None)
     ruling, verdict, entitlement = judged.ruling, work.verdicts[judged.key], work.held.get(judged.key)
     fresh = digest(ruling)
     new_amounts = any((judged.person_id, a.kind, a.due) not in work.paid for a in ruling.amounts)
@@ -250,6 +267,12 @@ def _settle(work: _Work, judged: _Judged, *, renewable: bool) -> None:
             _refuse(work, judged, verdict, entitlement)
         case Outcome.UNDETERMINED | Outcome.REFER:
             ends = _leave(work, entitlement)
+    _look_again(work, judged, verdict, ends)
+
+
+def _look_again(work: _Work, judged: _Judged, verdict: Verdict, ends: date | None) -> None:
+    """Keeps when it can change, and when to look: then, or when its end has to be announced."""
+    ruling = judged.ruling
     turns = (ruling.changes_on, work.book.next_change(judged.version.programme, work.on))
     next_change = min((day for day in turns if day), default=None)
     announce = announce_on(ends, work.changes.settings) if ends else None
@@ -258,6 +281,23 @@ def _settle(work: _Work, judged: _Judged, *, renewable: bool) -> None:
         verdict.next_change_on, verdict.timeline_hash = next_change, timeline
         verdict.judged_at = work.changes.now
     verdict.look_on = min((day for day in (next_change, announce) if day and day > work.on), default=None)
+
+
+def _wants_request(work: _Work, judged: _Judged) -> bool:
+    """Whether the law wants a request for this, and none was made; who holds it on that ground needs none."""
+    ruling, entitlement = judged.ruling, work.held.get(judged.key)
+    if ruling.outcome is not Outcome.GRANTED or not ruling.on_request or ruling.ground is None:
+        return False
+    if entitlement is not None and entitlement.ground == ruling.ground:
+        return False
+    return (*judged.key, ruling.ground) not in work.requested and judged.key not in work.barred
+
+
+def _proposal(judged: _Judged) -> Proposal:
+    ruling, kept = judged.ruling, said(judged.ruling)
+    rests_on = facts_of(judged.version, judged.subject)
+    content = {"reasons": kept.reasons, "brings": kept.brings, "facts": rests_on}
+    return Proposal(*judged.key, ruling.ground or "", essence_of(ruling), content)
 
 
 def _append(work: _Work, judged: _Judged, verdict: Verdict, fresh: str) -> None:
@@ -299,6 +339,7 @@ def _grant(
     """Gives it or lets it go on; gives the last day whose end is still to be announced."""
     ruling = judged.ruling
     assert verdict.decision_id is not None
+    requested_on = work.requested.get((*judged.key, ruling.ground or ""))
     terms = Terms(
         decision_id=verdict.decision_id,
         ground=ruling.ground,
@@ -307,6 +348,7 @@ def _grant(
         until=judged.until,
         changes_on=ruling.changes_on,
         renewable=renewable,
+        since=requested_on,
     )
     if entitlement is not None:
         if _rests_on(entitlement) != terms or must_announce(terms, work.on, work.changes.settings):
@@ -317,9 +359,8 @@ def _grant(
         return None
     else:
         work.changes.grant(*judged.key, terms)
-    work.feeds.append(
-        Feed(*judged.key, verdict.decision_id, ruling.ground, ruling.payer, ruling.allowances, ruling.amounts)
-    )
+    brought, due = within_reach(ruling, requested_on)
+    work.feeds.append(Feed(*judged.key, verdict.decision_id, ruling.ground, ruling.payer, brought, due))
     return None if renewable else judged.until
 
 
@@ -336,13 +377,14 @@ def _rests_on(entitlement: Entitlement) -> Terms:
 
 
 def _refuse(work: _Work, judged: _Judged, verdict: Verdict, entitlement: Entitlement | None) -> None:
-    if entitlement is not None:
-        if any(reason.code == "deceased" for reason in judged.ruling.reasons):
-            work.changes.end_with_death(entitlement)
-            work.revoked += 1
-        elif entitlement.status is Standing.ACTIVE:
-            work.changes.announce(entitlement, EndReason.GROUND_ENDED, None)
-            work.ending += 1
+    if entitlement is None:
+        work.lost.append(judged.key)
+    elif any(reason.code == "deceased" for reason in judged.ruling.reasons):
+        work.changes.end_with_death(entitlement)
+        work.revoked += 1
+    elif entitlement.status is Standing.ACTIVE:
+        work.changes.announce(entitlement, EndReason.GROUND_ENDED, None)
+        work.ending += 1
     assert verdict.decision_id is not None
     work.feeds.append(Feed(*judged.key, verdict.decision_id))
 
@@ -365,6 +407,14 @@ async def _write(session: AsyncSession, work: _Work) -> None:
             await session.execute(insert(Decision), work.decisions)
         await work.changes.write(session)
     await session.flush()
+    await requests.propose(
+        session,
+        {person_id for person_id, _ in work.verdicts},
+        work.proposals,
+        lost=work.lost,
+        now=work.changes.now,
+        settings=work.changes.settings,
+    )
     look = await allowances.feed(session, work.feeds, on=work.on, now=work.changes.now)
     for key, day in look.items():
         verdict = work.verdicts[key]

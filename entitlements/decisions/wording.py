@@ -1,57 +1,14 @@
 """Puts what a decision rests on, and what would change it, into the reader's language; the texts are data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date
-from functools import cache
-from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
-import yaml
-
 from entitlements.decisions.changing import Change, Way
-from entitlements.facts.catalogue import CATALOGUE, RULEBOOKS, label_of
-from entitlements.language import Kind, Stated, Value
-from entitlements.notices.rules import cents_in_words, day_in_words, language_of
-
-FILE = RULEBOOKS / "texts" / "explanations.yaml"
-
-
-@cache
-def _read(path: Path) -> Mapping[str, Any]:
-    with path.open(encoding="utf-8") as file:
-        # YAML reads yes and no as true and false, also where they are names.
-        return {
-            part: {_plain(key): value for key, value in entry.items()}
-            for part, entry in yaml.safe_load(file).items()
-        }
-
-
-def _plain(key: object) -> str:
-    return {True: "yes", False: "no"}.get(key, str(key)) if isinstance(key, bool) else str(key)
-
-
-def texts() -> Mapping[str, Any]:
-    """The texts of explanations, by what they are for and language."""
-    return _read(FILE)
-
-
-def value_in_words(fact: str, value: Value, language: str) -> str:
-    """A fact's value as people say it."""
-    language, kind = language_of(language), CATALOGUE.get(fact)
-    if isinstance(value, bool):
-        return str(texts()["values"]["yes" if value else "no"][language])
-    if isinstance(value, date):
-        return day_in_words(value, language)
-    if isinstance(value, str):
-        named = texts()["members"].get(fact, {}).get(value)
-        return str(named[language]) if named else value
-    unit = texts()["units"].get(kind.unit if kind else "")
-    if unit is not None:
-        return str(unit[language]).format(number=value, euros=cents_in_words(value, language))
-    if kind is not None and kind.type is Kind.CENTS:
-        return cents_in_words(value, language)
-    return f"{value} {kind.unit}".strip() if kind else str(value)
+from entitlements.facts.catalogue import label_of
+from entitlements.language import Stated, Value
+from entitlements.notices.rules import day_in_words, language_of
+from entitlements.notices.values import texts, value_in_words
 
 
 def stated_in_words(fact: str, stated: Stated, language: str, on: date, zone: ZoneInfo) -> str:

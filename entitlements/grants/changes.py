@@ -42,11 +42,12 @@ class Changes:
     def grant(self, person_id: UUID, programme: str, terms: Terms) -> Entitlement:
         """Gives a person what a decision granted, and owes the message that says so."""
         today = self.today
+        since = terms.since or today
         entitlement = Entitlement(
             person_id=person_id,
             programme=programme,
-            since=today,
-            counted_from=today,
+            since=since,
+            counted_from=since,
             granted_at=self.now,
             changed_at=self.now,
             **_columns(terms),

@@ -1,6 +1,6 @@
 """When an end must be announced, and on which day it may take effect: pure days, no database."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -20,6 +20,8 @@ class Terms:
     changes_on: date | None
     renewable: bool = False
     """Whether, as the facts stand, the day after `until` would grant it again: then it is no end."""
+    since: date | None = field(default=None, compare=False)
+    """From which day it is given, where that is not today: the day of the request that the law wants."""
 
 
 def notice_time(settings: Settings) -> timedelta:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -92,6 +92,11 @@ def deemed_received(dispatched_on: date, settings: Settings) -> date:
 def grace_end(received_on: date, settings: Settings) -> date:
     """The last day of the grace that begins when a notice counts as received."""
     return received_on + timedelta(days=settings.notice_grace_days)
+
+
+async def take_back(session: AsyncSession, notice_id: UUID) -> None:
+    """Deletes a notice of which nothing may be kept; whoever keeps it in an inbox deletes that first."""
+    await session.execute(delete(Notice).where(col(Notice.id) == notice_id))
 
 
 async def get(session: AsyncSession, notice_id: UUID) -> Notice | None:

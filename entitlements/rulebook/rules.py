@@ -73,6 +73,8 @@ SYSTEM_REASONS = frozenset(
         "other_programme_first",
         "other_programme_needed",
         "other_programme_open",
+        "no_request",
+        "registers_contradict",
     }
 )
 """The reasons that no rulebook words, because they hold for every rule."""

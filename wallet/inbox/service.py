@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -42,6 +42,13 @@ async def deliver(
         .on_conflict_do_nothing()
     )
     await notices.sent(session, notice, now=now, settings=settings)
+
+
+async def withdraw(session: AsyncSession, payload: dict[str, Any], _now: datetime) -> None:
+    """The job that takes back a message about something of which nothing may be kept: as if it had never come."""
+    notice_id = UUID(str(payload["notice_id"]))
+    await session.execute(delete(Message).where(col(Message.notice_id) == notice_id))
+    await notices.take_back(session, notice_id)
 
 
 async def read(
