@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
     String,
     Uuid,
     and_,
+    case,
     cast,
     exists,
     false,
@@ -350,15 +350,22 @@ class _One:
             (col(Fact.person_id), col(one.person_id)),
             (col(Fact.household_id), col(one.household_id)),
         ):
-            earlier = exists().where(whose == mine_too, col(Fact.register_id) == self.register_id)
-            await self._mark(earlier, settles=True)
+            for counts in (col(Fact.known_until).is_(None), col(Fact.known_until).is_not(None)):
+                # A look-up for each subject, not a join: a planner that expects few facts would go through them.
+                earlier = (
+                    select(col(Fact.id))
+                    .where(whose == mine_too, col(Fact.register_id) == self.register_id, counts)
+                    .limit(1)
+                    .scalar_subquery()
+                )
+                await self._mark(col(one.settles).is_(False), earlier.is_not(None), settles=True)
         entity = func.coalesce(col(one.person_id), col(one.household_id))
         stale = func.min(col(said.stated_at)) < self.newest if self.newest is not None else false()
         found = await self.session.execute(
             select(entity, func.count())
             .where(mine)
             .group_by(entity, col(said.kind))
-            .having(or_(func.count() > 1, func.max(cast(col(said.withdrawn), BigInteger)) == 1, stale))
+            .having(or_(func.count() > 1, func.max(case((col(said.withdrawn), 1), else_=0)) == 1, stale))
         )
         special = [(subject, count) for subject, count in found]
         for some in chunks(sorted({subject for subject, _ in special})):

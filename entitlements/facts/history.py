@@ -350,15 +350,19 @@ async def _fact_rows(
         subjects = sorted({subject for household, subject, _ in keys if household is about_household})
         kinds = {kind for household, _, kind in keys if household is about_household}
         for some in chunks(subjects):
-            rows = await session.execute(
-                select(*(table_of(Fact).c[name] for name in _FACT_COLUMNS)).where(
-                    column.in_(some), col(Fact.kind).in_(kinds), col(Fact.register_id) == register_id
+            # What counts and what does not any more stand in an index each.
+            for counts in (col(Fact.known_until).is_(None), col(Fact.known_until).is_not(None)):
+                rows = await session.execute(
+                    select(*(table_of(Fact).c[name] for name in _FACT_COLUMNS)).where(
+                        column.in_(some),
+                        col(Fact.kind).in_(kinds),
+                        col(Fact.register_id) == register_id,
+                        counts,
+                    )
                 )
-            )
-            for row in rows:
-                found[
-                    about_household, row.household_id if about_household else row.person_id, row.kind
-                ].append(row)
+                for row in rows:
+                    subject = row.household_id if about_household else row.person_id
+                    found[about_household, subject, row.kind].append(row)
     return found
 
 

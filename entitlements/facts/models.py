@@ -29,12 +29,28 @@ OPEN = date.max
 _CURRENT = text("known_until IS NULL")
 
 
+def _of_register(subject: str) -> Index:
+    over = text(f"known_until IS NULL AND {subject} IS NOT NULL")
+    return Index(
+        f"ix_facts_register_id_{subject}", "register_id", subject, sqlite_where=over, postgresql_where=over
+    )
+
+
+def _past(subject: str) -> Index:
+    over = text(f"known_until IS NOT NULL AND {subject} IS NOT NULL")
+    return Index(f"ix_facts_past_{subject}", subject, "kind", sqlite_where=over, postgresql_where=over)
+
+
 class Fact(SQLModel, table=True):
     """What a register states about a person or a household, on which days, and since when we know it.
 
     `stated_from` to `stated_next` are the days of the statement; `valid_from` to `valid_next` those that a later
     statement has left to this row. `…_next` is the first day that is no longer covered, `valid_until` the last
     that is; kept side by side because no database does arithmetic with days here. `OPEN` in both: no end.
+
+    Without foreign keys: the database would look up the person and the register of each of millions of rows by
+    itself (measured: 10 of 17 µs). Who writes here has the ids from those tables in the same transaction, and
+    neither persons nor registers are ever deleted.
     """
 
     __tablename__ = "facts"
@@ -66,23 +82,19 @@ class Fact(SQLModel, table=True):
             sqlite_where=text("known_until IS NULL AND household_id IS NOT NULL"),
             postgresql_where=text("known_until IS NULL AND household_id IS NOT NULL"),
         ),
-        Index("ix_facts_person_id_kind", "person_id", "kind"),
-        Index("ix_facts_household_id_kind", "household_id", "kind"),
-        # With the person behind it: alone, a register is never selective, and a planner without statistics
+        # What no longer counts is looked up apart: a whole city comes in once, and has no past yet.
+        _past("person_id"),
+        _past("household_id"),
+        # With the subject behind it: alone, a register is never selective, and a planner without statistics
         # takes it all the same.
-        Index(
-            "ix_facts_register_id_person_id",
-            "register_id",
-            "person_id",
-            sqlite_where=_CURRENT,
-            postgresql_where=_CURRENT,
-        ),
+        _of_register("person_id"),
+        _of_register("household_id"),
         personal("person_id", also="household_id"),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
-    person_id: UUID | None = Field(default=None, foreign_key="persons.id")
-    household_id: UUID | None = Field(default=None, foreign_key="households.id")
+    person_id: UUID | None = None
+    household_id: UUID | None = None
     kind: str = Field(max_length=64)
     value_int: int | None = Field(default=None, sa_type=BigInteger)
     """The value of a bool (0, 1), a whole number or an amount in cents."""
@@ -100,7 +112,7 @@ class Fact(SQLModel, table=True):
     """The last time the register said the same again; counts in place of `stated_at` against others."""
     known_from: datetime = Field(sa_type=Moment)
     known_until: datetime | None = Field(default=None, sa_type=Moment)
-    register_id: UUID = Field(foreign_key="registers.id")
+    register_id: UUID
     delivery_id: UUID | None = None
 
 
