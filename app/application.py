@@ -15,6 +15,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
+from litestar.types import Message
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import app.pages.routes
@@ -97,6 +98,23 @@ def provide_vault(state: State) -> Vault:
     return vault
 
 
+class House(Litestar):
+    """The application, which answers HEAD wherever it answers GET: the same, without the body (RFC 9110, 9.3.2)."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await super().__call__(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        as_get: Any = {**scope, "method": "GET"}
+        await super().__call__(as_get, receive, without_body)
+
+
 def create_app(
     settings: Settings | None = None,
     clock: Clock | None = None,
@@ -124,7 +142,7 @@ def create_app(
         await doorkeeper.close()
         await database.dispose()
 
-    return Litestar(
+    return House(
         route_handlers=[*ROUTERS, *app.pages.routes.routers(), *more_doors],
         middleware=[Authentication()],
         dependencies={

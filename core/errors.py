@@ -83,6 +83,12 @@ class TooMany(DomainError):
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
+class NotOffered(DomainError):
+    """A specification lets one ask for this, and it is not offered here."""
+
+    status, slug, title = 501, "not-offered", "That is not offered here"
+
+
 class Unavailable(DomainError):
     """Something that this needs is out of reach; trying again later helps."""
 
@@ -206,6 +212,7 @@ _TITLES = {
         TooLarge,
         Unprocessable,
         TooMany,
+        NotOffered,
         Unavailable,
     )
 }

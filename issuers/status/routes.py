@@ -10,11 +10,11 @@ from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import anyone
-from core.errors import problems
+from core.errors import NotOffered, problems
 from core.idempotency import Answer
 from core.settings import Settings
 from core.vault import Vault
-from issuers.status.rules import MEDIA_TYPE
+from issuers.status.rules import CWT_TYPE, MEDIA_TYPE
 from issuers.status.schemas import Aggregation
 from issuers.status.service import StatusMemory, uri_of
 
@@ -22,13 +22,20 @@ _TOKEN = {
     200: ResponseSpec(
         data_container=str,
         media_type=MEDIA_TYPE,
-        description="The signed list (Token Status List, two bits an entry)",
+        description="The signed list (Token Status List, two bits an entry), or, where the caller accepts "
+        f"only {CWT_TYPE}, the same as a CWT",
         generate_examples=False,
     ),
     304: ResponseSpec(
         data_container=None, description="The list is the one that the caller has", generate_examples=False
     ),
 }
+
+
+class NoHistory(NotOffered):
+    """Lists are served as they stand now (Token Status List, section 8.4)."""
+
+    slug, title = "no-status-history", "The status of another time is not kept"
 
 
 def provide_statuses(request: Request[Any, Any, Any]) -> StatusMemory:
@@ -53,7 +60,7 @@ async def list_status_lists(
     return Answer(listed, headers=_open_to_all(settings))
 
 
-@get("/{number:int}", operation_id="readStatusList", responses={**_TOKEN, **problems(400, 404, 503)})
+@get("/{number:int}", operation_id="readStatusList", responses={**_TOKEN, **problems(400, 404, 501, 503)})
 async def read_status_list(
     *,
     number: FromPath[int],
@@ -65,16 +72,25 @@ async def read_status_list(
     now: NamedDependency[datetime],
 ) -> Answer:
     """A signed status list: of each index, whether its credential is valid, invalid or suspended."""
+    if "time" in request.query_params:
+        raise NoHistory
     await statuses.follow(session, now)
     published = await statuses.published(session, number, vault=vault, settings=settings, now=now)
+    form = published.cwt if _wants_cwt(request.headers.get("accept", "")) else published.jwt
     zipped = _accepts_gzip(request.headers.get("accept-encoding", ""))
-    etag = f'"{published.etag}-gz"' if zipped else f'"{published.etag}"'
-    headers = {**_open_to_all(settings), "ETag": etag, "Vary": "Accept-Encoding"}
-    if _has(request.headers.get("if-none-match", ""), published.etag):
+    etag = f'"{form.etag}-gz"' if zipped else f'"{form.etag}"'
+    headers = {**_open_to_all(settings), "ETag": etag, "Vary": "Accept, Accept-Encoding"}
+    if _has(request.headers.get("if-none-match", ""), form.etag):
         return Answer(b"", status_code=304, headers=headers)
     if zipped:
         headers["Content-Encoding"] = "gzip"
-    return Answer(published.gzipped if zipped else published.token, media_type=MEDIA_TYPE, headers=headers)
+    return Answer(form.gzipped if zipped else form.token, media_type=form.media_type, headers=headers)
+
+
+def _wants_cwt(accepted: str) -> bool:
+    """Whether the caller names the CWT and not the JWT, which is what everybody else is given."""
+    named = {offer.partition(";")[0].strip().lower() for offer in accepted.split(",")}
+    return CWT_TYPE in named and MEDIA_TYPE not in named
 
 
 def _open_to_all(settings: Settings) -> dict[str, str]:

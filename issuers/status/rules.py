@@ -8,12 +8,14 @@ from enum import IntEnum, StrEnum
 from typing import Self
 
 import cbor2
+import deflate
 
 from core.errors import Conflict, DomainError
 from core.jose import Claims, b64url, unb64url
 
 TYPE = "statuslist+jwt"
 CWT_TYPE = "application/statuslist+cwt"
+"""Both the `typ` of the CWT and its media type."""
 MEDIA_TYPE = "application/statuslist+jwt"
 
 LARGEST = 4 * 1024 * 1024
@@ -93,8 +95,8 @@ class StatusList:
         return bytes(self._octets)
 
     def packed(self) -> bytes:
-        """The bytes compressed as far as zlib goes."""
-        return zlib.compress(self._octets, 9)
+        """The bytes compressed in zlib's format by libdeflate: within a tenth of zlib's best, in a fifth of its time."""
+        return bytes(deflate.zlib_compress(bytes(self._octets), 9))
 
     @classmethod
     def unpack(cls, bits: int, packed: bytes, *, largest: int = LARGEST) -> Self:

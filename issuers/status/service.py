@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,8 +24,9 @@ from core.settings import Settings
 from core.vault import KeyUse, Signer, Vault
 from issuers.authorities.certificates import Purpose, chain_for
 from issuers.authorities.service import current_key
+from issuers.status.cwt import sign_cwt
 from issuers.status.models import KeptList, ListKind, Place
-from issuers.status.rules import TYPE, Status, StatusList, StatusListToken
+from issuers.status.rules import CWT_TYPE, MEDIA_TYPE, TYPE, Status, StatusList, StatusListToken
 
 T = TypeVar("T")
 
@@ -346,15 +347,15 @@ class StatusMemory:
         issued = max(int(held.changed_at.timestamp()), int(now.timestamp()) // ttl * ttl)
         if held.kind is ListKind.CREDENTIAL:
             chain = await chain_for(session, vault, settings, Purpose.STATUS_LIST, now)
-            signer, protected, name = chain.signer, chain.header, ".".join((chain.key_id, chain.x5c[0]))
+            signer, x5c, name = chain.signer, chain.x5c, ".".join((chain.key_id, chain.x5c[0]))
         else:
             key = await current_key(session, KeyUse.STATUS_LIST, now)
-            signer, protected, name = vault.signer(key.key_id, KeyUse.STATUS_LIST), {}, key.key_id
+            signer, x5c, name = vault.signer(key.key_id, KeyUse.STATUS_LIST), (), key.key_id
         state = (held.version, issued, name)
         made = self._signed.get(number)
         if made is not None and made[0] == state:
             return made[1]
-        publish = partial(_publish, held, signer, protected, settings=settings, issued=issued)
+        publish = partial(_publish, held, signer, x5c, settings=settings, issued=issued)
         published = await anyio.to_thread.run_sync(publish)
         made = self._signed.get(number)
         if made is None or made[0][:2] <= state[:2]:
@@ -363,13 +364,27 @@ class StatusMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """A signed list as it is served."""
+class Form:
+    """A signed list in one of its two forms, as it is served."""
 
-    version: int
+    media_type: str
     token: bytes
     gzipped: bytes
     etag: str
+
+    @classmethod
+    def of(cls, media_type: str, token: bytes) -> "Form":
+        etag = hashlib.sha256(token).hexdigest()[:32]
+        return cls(media_type, token, gzip.compress(token, 9, mtime=0), etag)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A signed list as it is served, as JWT and as CWT."""
+
+    version: int
+    jwt: Form
+    cwt: Form
 
 
 def uri_of(number: int, settings: Settings) -> str:
@@ -377,9 +392,7 @@ def uri_of(number: int, settings: Settings) -> str:
     return f"{settings.public_url}/status/{number}"
 
 
-def _publish(
-    held: Held, signer: Signer, protected: jose.Claims, *, settings: Settings, issued: int
-) -> Published:
+def _publish(held: Held, signer: Signer, x5c: Sequence[str], *, settings: Settings, issued: int) -> Published:
     at = datetime.fromtimestamp(issued, held.changed_at.tzinfo)
     listed = StatusListToken(
         uri_of(held.number, settings),
@@ -388,9 +401,10 @@ def _publish(
         expires_at=at + timedelta(days=settings.status_days),
         ttl=timedelta(seconds=settings.status_ttl),
     )
+    protected = {"x5c": list(x5c)} if x5c else {}
     token = jose.sign(signer, listed.claims(), typ=TYPE, protected=protected).encode()
     return Published(
-        held.version, token, gzip.compress(token, 9, mtime=0), hashlib.sha256(token).hexdigest()[:32]
+        held.version, Form.of(MEDIA_TYPE, token), Form.of(CWT_TYPE, sign_cwt(signer, listed, x5c))
     )
 
 

@@ -11,6 +11,7 @@ from core.settings import Settings
 from core.vault import KeyUse, Vault
 from issuers.authorities.models import Authority
 from issuers.status import rules
+from issuers.status.cwt import read_cwt
 from issuers.status.models import ListKind
 from issuers.status.rules import Status, StatusListToken
 from issuers.status.service import allocate, set_status
@@ -103,7 +104,7 @@ async def test_the_list_is_sent_zipped_to_whoever_takes_it(
     async with client.stream("GET", "/status/1", headers={"Accept-Encoding": "gzip"}) as answer:
         raw = b"".join([part async for part in answer.aiter_raw()])
     assert answer.headers["content-encoding"] == "gzip"
-    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.headers["vary"] == "Accept, Accept-Encoding"
     assert answer.headers["etag"] != plain.headers["etag"]
     assert gzip.decompress(raw) == plain.content
     refused = await client.get("/status/1", headers={"Accept-Encoding": "gzip;q=0"})
@@ -143,3 +144,51 @@ async def test_a_list_is_not_older_than_its_last_change_nor_than_a_minute(
             await set_status(session, places[:1], Status.SUSPENDED, now=clock.now())
     assert issued == sorted(issued)
     assert issued[1] == clock.now()
+
+
+async def test_who_asks_for_the_cwt_is_given_the_same_list_as_one(
+    *,
+    client: AsyncTestClient[Litestar],
+    database: Database,
+    vault: Vault,
+    settings: Settings,
+    clock: FixedClock,
+    authority: Authority,
+) -> None:
+    places = await give(database, settings, clock)
+    async with database.writing() as session:
+        await set_status(session, places[:1], Status.INVALID, now=clock.now())
+    plain = await client.get("/status/1", headers=PLAIN)
+    answer = await client.get("/status/1", headers={**PLAIN, "Accept": rules.CWT_TYPE})
+    assert answer.headers["content-type"] == rules.CWT_TYPE
+    assert answer.headers["etag"] != plain.headers["etag"]
+    assert "accept" in answer.headers["vary"].lower()
+    key = vault.keys(KeyUse.STATUS_LIST)[0].public_key
+    assert read_cwt(answer.content, key, f"{settings.public_url}/status/1") == read(
+        plain.text, vault, settings
+    )
+    both = await client.get("/status/1", headers={**PLAIN, "Accept": f"{rules.CWT_TYPE}, {rules.MEDIA_TYPE}"})
+    assert both.headers["content-type"].startswith(rules.MEDIA_TYPE)
+
+
+async def test_head_says_of_a_list_what_get_says_without_sending_it(
+    *,
+    client: AsyncTestClient[Litestar],
+    database: Database,
+    settings: Settings,
+    clock: FixedClock,
+    authority: Authority,
+) -> None:
+    await give(database, settings, clock)
+    got = await client.get("/status/1", headers=PLAIN)
+    asked = await client.head("/status/1", headers=PLAIN)
+    assert (asked.status_code, asked.content) == (200, b"")
+    for name in ("etag", "content-type", "content-length", "cache-control"):
+        assert asked.headers[name] == got.headers[name]
+    assert (await client.head("/status/99")).status_code == 404
+
+
+async def test_the_status_of_another_time_is_not_kept(client: AsyncTestClient[Litestar]) -> None:
+    answer = await client.get("/status/1?time=1686925000")
+    assert answer.status_code == 501
+    assert answer.json()["type"].endswith("no-status-history")

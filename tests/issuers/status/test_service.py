@@ -150,7 +150,7 @@ async def test_the_signed_list_says_what_memory_says_and_every_process_signs_the
         memory = await memory_of(database, clock)
         async with database.reading() as session:
             published = await memory.published(session, 1, vault=vault, settings=settings, now=clock.now())
-        tokens.append(published.token)
+        tokens.append(published.jwt.token)
     assert tokens[0] == tokens[1]
     key = vault.keys(KeyUse.STATUS_LIST)[0]
     verified = jose.verify(
