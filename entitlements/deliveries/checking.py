@@ -1,7 +1,5 @@
 """Checks a delivery by set statements: whom its numbers mean, what cannot be taken, and how much it would end."""
 
-import json
-from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +11,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import SQLModel, col
 
 from core.bulk import table_of
-from core.vault import Vault, open_sealed
+from core.vault import Vault
+from entitlements.deliveries.linking import identity_in, link_by_likeness, opened
 from entitlements.deliveries.models import (
     STAGING,
     About,
@@ -25,7 +24,6 @@ from entitlements.deliveries.models import (
     Mode,
 )
 from entitlements.deliveries.rules import ABOUT_ANYBODY, ABOUT_SOMEBODY, SMALL, Result
-from entitlements.deliveries.staging import ROWS
 from entitlements.facts.models import Fact
 from entitlements.people.models import Household, Identification, Membership, Person
 from entitlements.registers.models import Link
@@ -48,7 +46,7 @@ async def check(
     if delivery.rows > SMALL:
         # The rows have just come in: a planner that thinks there are none would go through them again and again.
         await statistics(session, *STAGING)
-    await resolve_persons(session, delivery.id, delivery.register_id, remit)
+    await resolve_persons(session, vault, delivery.id, delivery.register_id, remit)
     await _resolve_households(session, delivery.id, delivery.register_id)
     await _refuse_unlinked(session, delivery.id)
     await _gather(session, delivery.id)
@@ -69,8 +67,10 @@ async def _set(session: AsyncSession, *where: ColumnElement[bool], **values: Any
     )
 
 
-async def resolve_persons(session: AsyncSession, delivery_id: UUID, register_id: UUID, remit: Remit) -> None:
-    """Finds the persons behind the register's numbers: by link, by identification number, as new ones."""
+async def resolve_persons(
+    session: AsyncSession, vault: Vault, delivery_id: UUID, register_id: UUID, remit: Remit
+) -> None:
+    """Finds the persons behind the register's numbers: by link, by identification number, by likeness, as new ones."""
     one, other = DeliverySubject, aliased(DeliverySubject)
     person = and_(col(one.delivery_id) == delivery_id, col(one.about) == About.PERSON)
     linked = (
@@ -102,6 +102,8 @@ async def resolve_persons(session: AsyncSession, delivery_id: UUID, register_id:
         .scalar_subquery()
     )
     await _set(session, unknown, explained, col(one.identification_hash).is_not(None), person_id=identified)
+    if remit.may_name:
+        await link_by_likeness(session, vault, delivery_id, register_id)
     if remit.identities:
         # Two numbers with one identification number in one delivery are one person, too.
         same = (
@@ -249,17 +251,13 @@ async def _ask_for_links(session: AsyncSession, vault: Vault, delivery: Delivery
         some = found.all()
         if not some:
             return
-        numbers = {
-            hashed: str(opened(vault, hashed, sealed)["number"]) for _, hashed, sealed in some if sealed
+        said = {hashed: opened(vault, hashed, sealed) for _, hashed, sealed in some if sealed}
+        numbers = {hashed: str(content["number"]) for hashed, content in said.items()}
+        named = {
+            hashed: identity for hashed, one in said.items() if (identity := identity_in(one)) is not None
         }
-        await open_reviews(session, vault, delivery.register_id, numbers, now)
+        await open_reviews(session, vault, delivery.register_id, numbers, now, identities=named)
         after = some[-1][0]
-
-
-def opened(vault: Vault, number_hash: bytes, sealed: bytes) -> Mapping[str, Any]:
-    """What a row says of a number: the number itself and, in a row about a person, the identity."""
-    content: Mapping[str, Any] = json.loads(open_sealed(vault.secret(ROWS), sealed, number_hash))
-    return content
 
 
 # ---- how much it would end ----
@@ -308,14 +306,18 @@ async def unreadable(session: AsyncSession, delivery_id: UUID) -> int:
 
 
 async def _standing(session: AsyncSession, register_id: UUID, day: date) -> int:
-    facts = select(func.count()).select_from(Fact).where(_standing_facts(register_id, day)).scalar_subquery()
+    stands = _standing_facts(register_id, day)
+    facts = [
+        select(func.count()).select_from(Fact).where(stands, subject.is_not(None)).scalar_subquery()
+        for subject in (col(Fact.person_id), col(Fact.household_id))
+    ]
     members = (
         select(func.count())
         .select_from(Membership)
         .where(_standing_members(register_id, day))
         .scalar_subquery()
     )
-    found = await session.execute(select(facts + members))
+    found = await session.execute(select(facts[0] + facts[1] + members))
     return int(found.scalar_one())
 
 

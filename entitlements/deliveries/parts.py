@@ -31,7 +31,8 @@ from sqlmodel import col
 from core.bulk import chunks, insert_new
 from core.database import Moment
 from core.vault import Vault
-from entitlements.deliveries.checking import mentioned, opened, said_rows, waiting
+from entitlements.deliveries.checking import mentioned, said_rows, waiting
+from entitlements.deliveries.linking import opened
 from entitlements.deliveries.models import (
     About,
     DeliveryMember,
@@ -49,6 +50,7 @@ from entitlements.people.models import Household, Membership, Person
 from entitlements.people.rules import PersonIdentity
 from entitlements.people.service import keep_identifications, keep_identities, make_persons
 from entitlements.registers.models import Link, LinkMade, Register
+from entitlements.registers.rules import Remit
 from entitlements.registers.service import link
 
 PARTS = 4
@@ -112,6 +114,7 @@ class _One:
     def __init__(self, part: Part, delivery_id: UUID, which: ColumnElement[bool], lists: Lists) -> None:
         self.session, self.vault, self.now = part.session, part.vault, part.now
         self.register_id, self.delivery_id = part.register.id, delivery_id
+        self.names = Remit.of(part.register.remit).identities
         self.which, self.lists = which, lists
         self.newest = max((as_of for as_of, _ in lists), default=None)
         self.subjects: list[Any] = []
@@ -216,9 +219,15 @@ class _One:
             if row.person_id is None or content is None:
                 continue
             stated_at = moments[row.statement].stated_at
-            by = LinkMade.IDENTIFICATION if content["identity"] is None else LinkMade.STATED
+            by = (
+                LinkMade.STATED
+                if row.person_id in new
+                else LinkMade.IDENTIFICATION
+                if identification is not None
+                else LinkMade.LIKENESS
+            )
             numbers[row.number_hash] = (row.person_id, content["number"], by)
-            if content["identity"] is not None:
+            if content["identity"] is not None and self.names:
                 before = identities.get(row.person_id)
                 if before is None or before[1] <= stated_at:
                     identities[row.person_id] = (PersonIdentity(**content["identity"]), stated_at)

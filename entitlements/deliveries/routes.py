@@ -1,4 +1,4 @@
-"""The doors through which facts arrive, and those behind which a case worker settles who is who."""
+"""The doors through which facts arrive, and the one behind which somebody is forgotten."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow
@@ -26,10 +26,8 @@ from entitlements.deliveries.models import OVER, Delivery, Mode, State
 from entitlements.deliveries.receiving import Announced, Media
 from entitlements.deliveries.rules import Result
 from entitlements.deliveries.schemas import DeliveryPage, DeliveryView, RowPage, RowView
-from entitlements.people.schemas import MergeView, NewMerge
-from entitlements.registers.models import Register, Review
-from entitlements.registers.schemas import Meant, ReviewPage, ReviewView
-from entitlements.registers.service import register_of, review_number, reviews
+from entitlements.registers.models import Register
+from entitlements.registers.service import register_of
 
 READERS = allow(Role.INTEGRATION_CLIENT, Role.CASE_WORKER, Role.OPERATOR)
 
@@ -267,85 +265,6 @@ async def reject(
     return _view(await service.reject(session, caller, delivery_id, now))
 
 
-@get("/reviews", operation_id="listReviews", responses=problems(400, 401, 403))
-async def list_reviews(
-    session: NamedDependency[AsyncSession],
-    vault: NamedDependency[Vault],
-    after: FromQuery[UUID | None] = None,
-    limit: Annotated[int, QueryParameter(description="At most so many", ge=1, le=200)] = 50,
-) -> ReviewPage:
-    """Numbers of registers that mean nobody yet, oldest first."""
-    found = await reviews(session, after=after, limit=limit)
-    return ReviewPage(
-        reviews=tuple(_review(vault, row) for row in found),
-        next=found[-1].id if len(found) == limit else None,
-    )
-
-
-def _review(vault: Vault, row: Review) -> ReviewView:
-    return ReviewView(
-        id=row.id,
-        register_id=row.register_id,
-        number=review_number(vault, row),
-        state=row.state.value,
-        opened_at=row.opened_at,
-    )
-
-
-@post(
-    "/reviews/{review_id:uuid}/link",
-    operation_id="linkReview",
-    status_code=200,
-    responses=problems(400, 401, 403, 404, 409),
-)
-async def link_review(
-    *,
-    review_id: FromPath[UUID],
-    data: JSONBody[Meant],
-    caller: NamedDependency[Caller],
-    session: NamedDependency[AsyncSession],
-    vault: NamedDependency[Vault],
-    settings: NamedDependency[Settings],
-    now: NamedDependency[datetime],
-) -> ReviewView:
-    """Says whom the number means; the rows that waited for it are applied at once."""
-    row = await service.decide(session, vault, settings, caller, review_id, person_id=data.person_id, now=now)
-    return _review(vault, row)
-
-
-@post(
-    "/reviews/{review_id:uuid}/dismiss",
-    operation_id="dismissReview",
-    status_code=200,
-    responses=problems(400, 401, 403, 404, 409),
-)
-async def dismiss_review(
-    *,
-    review_id: FromPath[UUID],
-    caller: NamedDependency[Caller],
-    session: NamedDependency[AsyncSession],
-    vault: NamedDependency[Vault],
-    settings: NamedDependency[Settings],
-    now: NamedDependency[datetime],
-) -> ReviewView:
-    """Says that the number means nobody here; it is not asked for again."""
-    row = await service.decide(session, vault, settings, caller, review_id, person_id=None, now=now)
-    return _review(vault, row)
-
-
-@post("/merges", operation_id="mergePersons", responses=problems(400, 401, 403, 404, 409, 422))
-async def merge_persons(
-    data: JSONBody[NewMerge],
-    caller: NamedDependency[Caller],
-    session: NamedDependency[AsyncSession],
-    settings: NamedDependency[Settings],
-    now: NamedDependency[datetime],
-) -> MergeView:
-    """Two persons turn out to be one; whatever is kept about either is read as the one that stays."""
-    act = await service.merge_persons(session, settings, caller, data.gone_id, data.kept_id, now=now)
-    return MergeView.model_validate(act)
-
-
 @post(
     "/people/{person_id:uuid}/forgetting",
     operation_id="forgetPerson",
@@ -371,12 +290,6 @@ ROUTERS = [
         route_handlers=[release, reject],
         guards=[allow(Role.CASE_WORKER, Role.OPERATOR)],
         tags=["deliveries"],
-    ),
-    Router(
-        "/v1",
-        route_handlers=[list_reviews, link_review, dismiss_review, merge_persons],
-        guards=[allow(Role.CASE_WORKER)],
-        tags=["who is who"],
     ),
     Router(
         "/v1",

@@ -142,6 +142,7 @@ COLUMNS = frozenset(
         "members",
         "given_name",
         "family_name",
+        "birth_name",
         "birth_date",
         "street",
         "postcode",
@@ -324,7 +325,7 @@ def _household(fields: Mapping[str, Any], frame: Frame) -> HouseholdSaid:
 def _person(fields: Mapping[str, Any], frame: Frame) -> PersonSaid:
     number = _number(fields, "number")
     said = {name: fields[name] for name in _IDENTITY if name in fields}
-    if said and not frame.remit.identities:
+    if said and not frame.remit.may_name:
         raise Bad(Result.NOT_IN_REMIT)
     identification = fields.get("identification_number")
     if identification is not None:
@@ -339,6 +340,9 @@ def _person(fields: Mapping[str, Any], frame: Frame) -> PersonSaid:
         except (ValueNotReadable, TypeError):
             raise Bad(Result.WRONG_TYPE) from None
         _born(birth, frame)
+    if not frame.remit.identities:
+        # It names people only so that its number finds them: what it says of their birth is no fact.
+        birth = {}
     identity = PersonIdentity(**{name: _text(value) for name, value in said.items()}) if said else None
     return PersonSaid(number, identity, identification, birth, _moment(fields, frame))
 
@@ -353,6 +357,7 @@ def _born(values: Mapping[str, Value], frame: Frame) -> None:
 _IDENTITY = (
     "given_name",
     "family_name",
+    "birth_name",
     "birth_date",
     "street",
     "postcode",

@@ -19,17 +19,15 @@ from core.errors import Conflict, NotFound
 from core.jobs.service import enqueue
 from core.settings import Settings
 from core.vault import Vault
-from entitlements.deliveries.applying import advance, reassess, take_up
+from entitlements.deliveries.applying import advance, reassess
 from entitlements.deliveries.models import OVER, Delivery, DeliveryRow, DeliverySubject, State
 from entitlements.deliveries.receiving import Announced, Received, discard, receive
 from entitlements.deliveries.rules import SMALL, Result
 from entitlements.deliveries.staging import drop_applied, drop_rows, drop_rows_about
-from entitlements.facts.service import closure, turning
+from entitlements.facts.service import turning
 from entitlements.people import service as people
-from entitlements.people.merging import merge
-from entitlements.people.models import Merge
-from entitlements.registers.models import Link, Register, Review
-from entitlements.registers.service import decide_review, register_of
+from entitlements.registers.models import Link, Register
+from entitlements.registers.service import register_of
 
 STEPS = 8
 """Transactions that a request spends on a small delivery before it leaves the rest to a job."""
@@ -216,36 +214,6 @@ async def sweep(session: AsyncSession, _payload: dict[str, Any], now: datetime) 
 
 
 # ---- who is who ----
-
-
-async def decide(
-    session: AsyncSession,
-    vault: Vault,
-    settings: Settings,
-    caller: Caller,
-    review_id: UUID,
-    *,
-    person_id: UUID | None,
-    now: datetime,
-) -> Review:
-    """Says whom a waiting number means, and applies the rows that waited for it; None dismisses it."""
-    review = await decide_review(session, vault, caller, review_id, person_id=person_id, now=now)
-    if person_id is not None:
-        locked = await session.execute(
-            select(Register).where(col(Register.id) == review.register_id).with_for_update()
-        )
-        await take_up(session, vault, locked.scalar_one(), now=now, settings=settings)
-    return review
-
-
-async def merge_persons(
-    session: AsyncSession, settings: Settings, caller: Caller, gone_id: UUID, kept_id: UUID, *, now: datetime
-) -> Merge:
-    """Two persons turn out to be one; everybody whom that concerns is assessed anew."""
-    act = await merge(session, caller, gone_id, kept_id, now)
-    concerned = await closure(session, [kept_id])
-    await reassess(session, concerned, now=now, settings=settings, cause=f"merge:{act.id}")
-    return act
 
 
 async def forget(session: AsyncSession, caller: Caller, person_id: UUID, now: datetime) -> None:

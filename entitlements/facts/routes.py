@@ -33,6 +33,7 @@ async def make_register(
         frozenset(data.remit.households),
         data.remit.identities,
         data.remit.identification_numbers,
+        data.remit.likeness,
     )
     jwk = data.jwk.members() if data.jwk is not None else None
     check_remit(data.kind, remit)

@@ -27,6 +27,8 @@ class EndReason(StrEnum):
     """The fact behind it ended, or no longer meets the rule."""
     FORESEEN = "foreseen"
     """The end was known when it was granted, and it was announced before."""
+    MERGED = "merged"
+    """Two persons turned out to be one and held it twice; it goes on as the other one."""
     LOSS = "loss"
     FRAUD = "fraud"
     DEATH = "death"

@@ -29,6 +29,8 @@ class EntryKind(StrEnum):
     CARRY_OVER = "carry-over"
     TRANSFER = "transfer"
     """Credited months that pass from one payer to another, because the ground changed."""
+    TWICE = "twice"
+    """What was credited twice for one month, because one person was kept as two, back to its payer."""
     BOOKING = "booking"
     REVERSAL = "reversal"
 

@@ -49,24 +49,34 @@ async def anybody(session: AsyncSession) -> bool:
 
 async def sharing(
     session: AsyncSession, vault: Vault, asked: Mapping[bytes, Traits]
-) -> dict[bytes, list[UUID]]:
-    """For each of these, the persons who share a mark with them, those with most in common first."""
+) -> dict[bytes, list[tuple[UUID, bool]]]:
+    """For each of these, the persons who share a mark with them, those with most in common first.
+
+    Beside each person, whether they share every mark: only then can everything agree.
+    """
     secret = vault.secret(LIKEMARKS)
     wanted: dict[int, list[bytes]] = defaultdict(list)
+    total: dict[bytes, int] = {}
     for key, of in asked.items():
-        for mark in marks(of):
-            wanted[_hash(secret, mark)].append(key)
+        hashes = {_hash(secret, mark) for mark in marks(of)}
+        total[key] = len(hashes)
+        for mark in hashes:
+            wanted[mark].append(key)
     common: dict[bytes, Counter[UUID]] = defaultdict(Counter)
     for some in chunks(sorted(wanted)):
         rows = await session.execute(
             select(col(Likemark.mark), func.coalesce(col(Person.merged_into), col(Person.id)))
             .join(Person, col(Person.id) == col(Likemark.person_id))
             .where(col(Likemark.mark).in_(some))
+            .distinct()
         )
         for mark, person_id in rows:
             for key in wanted[mark]:
                 common[key][person_id] += 1
     return {
-        key: sorted(shared, key=lambda person_id: (-shared[person_id], person_id))[:MOST]
+        key: [
+            (person_id, shared[person_id] == total[key])
+            for person_id in sorted(shared, key=lambda person_id: (-shared[person_id], person_id))[:MOST]
+        ]
         for key, shared in common.items()
     }

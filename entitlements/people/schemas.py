@@ -110,15 +110,6 @@ class NewMerge(Schema):
     kept_id: UUID = Field(description="The one that stays", examples=["0190d6a2-7c1e-7e3a-9f51-3d1c5b8a2f10"])
 
 
-class MergeView(Schema):
-    """That two persons are one now."""
-
-    id: UUID = Field(description="The act", examples=["0190d6a2-7c1e-7e3a-9f51-3d1c5b8a2f15"])
-    gone_id: UUID = Field(description="The one that went", examples=["0190d6a2-7c1e-7e3a-9f51-3d1c5b8a2f14"])
-    kept_id: UUID = Field(description="The one that stays", examples=["0190d6a2-7c1e-7e3a-9f51-3d1c5b8a2f10"])
-    merged_at: datetime = Field(description="When", examples=["2026-09-16T10:00:00Z"])
-
-
 class Query(Schema):
     """Whom the desk looks for; it travels in the body because it names somebody."""
 

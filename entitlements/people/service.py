@@ -238,6 +238,15 @@ async def identity_of(session: AsyncSession, vault: Vault, person_id: UUID) -> P
     return (await identities_of(session, vault, [person_id])).get(person_id)
 
 
+async def identity_under(
+    session: AsyncSession, vault: Vault, person_id: UUID
+) -> tuple[PersonIdentity, datetime] | None:
+    """What stands under this very id, whoever else it means by now, and when it was written down."""
+    row = await session.get(Identity, person_id, populate_existing=True)
+    key = (await keys_of(session, vault, [person_id])).get(person_id)
+    return (_open(key, row), row.stated_at) if row is not None and key is not None else None
+
+
 def _seal(key: bytes, person_id: UUID, identity: PersonIdentity) -> bytes:
     said = {name: value for name, value in asdict(identity).items() if value}
     return seal(key, json.dumps(said, ensure_ascii=False).encode(), _aad(person_id))

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from core.database import Bytes, Json, Moment, impersonal, new_id, personal, word
@@ -53,8 +53,12 @@ class LinkMade(StrEnum):
     """The register itself states who the person is."""
     IDENTIFICATION = "identification"
     """By the tax identification number, where the register may use it."""
+    LIKENESS = "likeness"
+    """By name, birth date and address, where nobody else was near (see `people.matching`)."""
     REVIEW = "review"
     """By a case worker."""
+    MOVE = "move"
+    """By a case worker, who took the number from somebody whom it does not mean."""
 
 
 class Link(SQLModel, table=True):
@@ -82,6 +86,7 @@ class ReviewState(StrEnum):
     OPEN = "open"
     LINKED = "linked"
     DISMISSED = "dismissed"
+    """It means nobody here."""
 
 
 class Review(SQLModel, table=True):
@@ -99,8 +104,33 @@ class Review(SQLModel, table=True):
     number_hash: bytes = Field(sa_type=Bytes)
     sealed_number: bytes = Field(sa_type=Bytes)
     """The number under a key of the vault, and gone once it is decided."""
+    sealed_identity: bytes | None = Field(default=None, sa_type=Bytes)
+    """What the register calls whoever is behind it, where it says so; sealed and gone like the number."""
+    later_until: datetime | None = Field(default=None, sa_type=Moment)
+    """Put off until then: somebody is being asked."""
     state: ReviewState = Field(default=ReviewState.OPEN, sa_type=word(ReviewState))
     person_id: UUID | None = Field(default=None, foreign_key="persons.id", index=True)
     opened_at: datetime = Field(sa_type=Moment)
     decided_at: datetime | None = Field(default=None, sa_type=Moment)
     decided_by: UUID | None = None
+
+
+class LinkMove(SQLModel, table=True):
+    """That a register's number meant somebody else than it was linked to: what the register says went with it."""
+
+    __tablename__ = "link_moves"
+    __table_args__ = (
+        CheckConstraint("from_id <> to_id", name="two_persons"),
+        Index("ix_link_moves_link_id", "link_id"),
+        personal("to_id", also="from_id"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    link_id: UUID = Field(foreign_key="links.id")
+    register_id: UUID = Field(foreign_key="registers.id")
+    from_id: UUID = Field(foreign_key="persons.id", index=True)
+    to_id: UUID = Field(foreign_key="persons.id", index=True)
+    moved_at: datetime = Field(sa_type=Moment)
+    moved_by: UUID | None = None
+    undone_at: datetime | None = Field(default=None, sa_type=Moment)
+    undone_by: UUID | None = None

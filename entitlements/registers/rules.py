@@ -14,7 +14,14 @@ class Remit:
     identities: bool = False
     """It may state names and addresses, and so make persons known."""
     identification_numbers: bool = False
-    """It may use the tax identification number to say whom its own number means."""
+    """It may use the tax identification number to say whom its own number means (§ 139b AO: only where a law says so)."""
+    likeness: bool = False
+    """It may say names, birth dates and addresses only so that its numbers find their persons; nothing of it is kept."""
+
+    @property
+    def may_name(self) -> bool:
+        """Whether its rows may say who somebody is."""
+        return self.identities or self.likeness
 
     @staticmethod
     def of(kept: Mapping[str, Any]) -> "Remit":
@@ -24,6 +31,7 @@ class Remit:
             frozenset(kept.get("households", ())),
             bool(kept.get("identities", False)),
             bool(kept.get("identification_numbers", False)),
+            bool(kept.get("likeness", False)),
         )
 
     def kept(self) -> dict[str, Any]:
@@ -33,6 +41,7 @@ class Remit:
             "households": sorted(self.households),
             "identities": self.identities,
             "identification_numbers": self.identification_numbers,
+            "likeness": self.likeness,
         }
 
     def unknown(self, facts: Iterable[str], households: Iterable[str]) -> list[str]:

@@ -22,6 +22,10 @@ class RemitView(Schema):
     identification_numbers: bool = Field(
         default=False, description="It may say by the tax identification number whom its own number means"
     )
+    likeness: bool = Field(
+        default=False,
+        description="Names, birth dates and addresses only so that its numbers find their persons; none of it is kept",
+    )
 
 
 class NewRegister(Schema):

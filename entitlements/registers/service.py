@@ -2,9 +2,11 @@
 
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
+from types import MappingProxyType
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -17,10 +19,10 @@ from core.access.service import enrol
 from core.audit.service import note
 from core.bulk import chunks, insert_new, insert_rows, table_of
 from core.database import new_id
-from core.errors import Conflict, NotAllowed, NotFound, Unprocessable
+from core.errors import NotAllowed, NotFound, Unprocessable
 from core.vault import Vault, open_sealed, seal
 from entitlements.people.rules import PersonIdentity
-from entitlements.people.service import identity_of, keys_of, roots, search_by_name
+from entitlements.people.service import aliases, identity_of, keys_of, roots, search_by_name
 from entitlements.registers.models import Completion, Link, LinkMade, Register, Review, ReviewState
 from entitlements.registers.rules import Remit
 
@@ -28,12 +30,6 @@ NUMBERS = "register-numbers/1"
 """Pepper of the HMAC over a register's numbers."""
 REVIEWS = "review-numbers/1"
 """Seals the numbers that wait for a case worker."""
-
-
-class ReviewDecided(Conflict):
-    """Somebody has decided it already."""
-
-    slug, title = "review-decided", "This review has been decided already"
 
 
 # ---- registers ----
@@ -230,105 +226,115 @@ async def link(
             }
         )
     await insert_new(session, Link, rows)
+    await _close_reviews(session, register_id, numbers, now)
+
+
+async def _close_reviews(
+    session: AsyncSession,
+    register_id: UUID,
+    numbers: Mapping[bytes, tuple[UUID, str | None, LinkMade]],
+    now: datetime,
+) -> None:
+    """Nobody has to be asked any more about a number that found its person in another way."""
+    waiting = await session.execute(
+        select(col(Review.id), col(Review.number_hash)).where(
+            col(Review.register_id) == register_id, col(Review.state) == ReviewState.OPEN
+        )
+    )
+    for review_id, hashed in waiting.all():
+        if hashed in numbers:
+            await session.execute(
+                update(Review)
+                .where(col(Review.id) == review_id)
+                .values(
+                    state=ReviewState.LINKED,
+                    person_id=numbers[hashed][0],
+                    sealed_number=b"",
+                    sealed_identity=None,
+                    decided_at=now,
+                )
+                .execution_options(synchronize_session=False)
+            )
+
+
+async def links_of(session: AsyncSession, vault: Vault, person_id: UUID) -> list[tuple[Link, str]]:
+    """By which numbers the registers know a person, under whichever id; the number is empty for somebody forgotten."""
+    ids = list(await aliases(session, [person_id]))
+    keys = await keys_of(session, vault, ids)
+    rows = await session.execute(
+        select(Link).where(col(Link.person_id).in_(ids)).order_by(col(Link.made_at), col(Link.id))
+    )
+    return [(row, number_in(row, keys.get(row.person_id))) for row in rows.scalars()]
+
+
+def number_in(row: Link, key: bytes | None) -> str:
+    """The number as the register writes it, with the key of its person."""
+    if key is None or row.sealed_number is None:
+        return ""
+    return open_sealed(key, row.sealed_number, row.id.bytes).decode()
 
 
 async def numbers_of(session: AsyncSession, vault: Vault, person_id: UUID) -> list[tuple[UUID, str]]:
     """By which numbers the registers know a person; none of somebody forgotten."""
-    keys = await keys_of(session, vault, [person_id])
-    if person_id not in keys:
-        return []
-    rows = await session.execute(
-        select(Link).where(col(Link.person_id) == person_id, col(Link.sealed_number).is_not(None))
-    )
-    return [
-        (row.register_id, open_sealed(keys[person_id], row.sealed_number or b"", row.id.bytes).decode())
-        for row in rows.scalars()
-    ]
+    return [(row.register_id, number) for row, number in await links_of(session, vault, person_id) if number]
 
 
 # ---- numbers that mean nobody yet ----
 
 
 async def open_reviews(
-    session: AsyncSession, vault: Vault, register_id: UUID, numbers: Mapping[bytes, str], now: datetime
+    session: AsyncSession,
+    vault: Vault,
+    register_id: UUID,
+    numbers: Mapping[bytes, str],
+    now: datetime,
+    *,
+    identities: Mapping[bytes, PersonIdentity] = MappingProxyType({}),
 ) -> None:
-    """Puts numbers that mean nobody before a case worker; what was dismissed stays dismissed."""
+    """Puts numbers that mean nobody for sure before a case worker, with what the register calls whoever it is.
+
+    What was dismissed stays dismissed; of what waits already, the identity is the one that was said last.
+    """
     secret = vault.secret(REVIEWS)
-    waiting: set[bytes] = set()
+    waiting: dict[bytes, UUID] = {}
     for some in chunks(list(numbers)):
         known = await session.execute(
-            select(col(Review.number_hash)).where(
+            select(col(Review.number_hash), col(Review.id)).where(
                 col(Review.register_id) == register_id, col(Review.number_hash).in_(some)
             )
         )
-        waiting |= set(known.scalars())
+        waiting.update((hashed, review_id) for hashed, review_id in known)
     rows = []
     for hashed, number in numbers.items():
+        row_id = waiting.get(hashed) or new_id()
+        identity = _sealed_identity(secret, row_id, identities.get(hashed))
         if hashed not in waiting:
-            row_id = new_id()
             sealed = seal(secret, number.encode(), row_id.bytes)
-            rows.append((row_id, register_id, hashed, sealed, ReviewState.OPEN.value, now))
-    columns = ("id", "register_id", "number_hash", "sealed_number", "state", "opened_at")
+            rows.append((row_id, register_id, hashed, sealed, identity, ReviewState.OPEN.value, now))
+        elif identity is not None:
+            await session.execute(
+                update(Review)
+                .where(col(Review.id) == row_id, col(Review.state) == ReviewState.OPEN)
+                .values(sealed_identity=identity)
+                .execution_options(synchronize_session=False)
+            )
+    columns = (
+        "id",
+        "register_id",
+        "number_hash",
+        "sealed_number",
+        "sealed_identity",
+        "state",
+        "opened_at",
+    )
     await insert_rows(session, table_of(Review), columns, rows)
 
 
-def review_number(vault: Vault, review: Review) -> str:
-    """The number as the register writes it, as long as the review is open."""
-    if not review.sealed_number:
-        return ""
-    return open_sealed(vault.secret(REVIEWS), review.sealed_number, review.id.bytes).decode()
-
-
-async def reviews(session: AsyncSession, *, after: UUID | None, limit: int) -> list[Review]:
-    """Numbers that wait for a case worker, oldest first."""
-    query = select(Review).where(col(Review.state) == ReviewState.OPEN)
-    if after is not None:
-        query = query.where(col(Review.id) > after)
-    rows = await session.execute(query.order_by(col(Review.id)).limit(limit))
-    return list(rows.scalars())
-
-
-async def decide_review(
-    session: AsyncSession,
-    vault: Vault,
-    caller: Caller,
-    review_id: UUID,
-    *,
-    person_id: UUID | None,
-    now: datetime,
-) -> Review:
-    """Says whom a waiting number means, or (None) that it means nobody here. ReviewDecided if it was decided."""
-    review = await session.get(Review, review_id)
-    if review is None:
-        raise NotFound
-    number = review_number(vault, review)
-    meant = None
-    if person_id is not None:
-        meant = (await roots(session, [person_id])).get(person_id)
-        if meant is None:
-            raise NotFound
-    taken = await session.execute(
-        update(Review)
-        .where(col(Review.id) == review_id, col(Review.state) == ReviewState.OPEN)
-        .values(
-            state=ReviewState.LINKED if meant else ReviewState.DISMISSED,
-            person_id=meant,
-            sealed_number=b"",
-            decided_at=now,
-            decided_by=caller.principal_id,
-        )
-        .returning(col(Review.id))
-        .execution_options(synchronize_session=False)
-    )
-    if taken.scalar_one_or_none() is None:
-        raise ReviewDecided
-    await session.refresh(review)
-    if meant is not None:
-        found = {review.number_hash: (meant, number, LinkMade.REVIEW)}
-        await link(session, vault, review.register_id, found, now)
-    action = "review.linked" if meant else "review.dismissed"
-    note(session, caller, action, ("review", review_id), now=now)
-    return review
+def _sealed_identity(secret: bytes, review_id: UUID, identity: PersonIdentity | None) -> bytes | None:
+    if identity is None:
+        return None
+    said = json.dumps(asdict(identity), ensure_ascii=False).encode()
+    return seal(secret, said, b"identity:" + review_id.bytes)
 
 
 # ---- for the doors ----

@@ -180,6 +180,17 @@ async def on_guardianship_ended(
             await revoke_on_device(session, device_id, Revocation.GUARDIANSHIP_ENDED, person_id=ward, now=now)
 
 
+async def on_person_parted(
+    session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings
+) -> None:
+    """The job when two who had been made one are two again: neither's phones keep the other's cards."""
+    gone_id, kept_id = str(payload["gone_id"]), str(payload["kept_id"])
+    for owner, other in ((gone_id, kept_id), (kept_id, gone_id)):
+        await on_guardianship_ended(
+            session, {"guardian_id": owner, "child_id": other}, now, settings=settings
+        )
+
+
 async def look_after_wards(
     session: AsyncSession, _payload: dict[str, Any], now: datetime, *, settings: Settings
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -163,6 +164,20 @@ async def _print(
     note(session, caller, "printed-card.made", ("printed-card", card.id), now=now)
     log.info("printed_card.made", card=str(card.id))
     return Printed(card, text)
+
+
+async def on_person_merged(session: AsyncSession, payload: dict[str, Any], now: datetime) -> None:
+    """The job when two persons were made one: one of them has one card on paper, the one that stays keeps theirs."""
+    ended = await session.execute(
+        update(PrintedCard)
+        .where(
+            col(PrintedCard.person_id) == UUID(str(payload["gone_id"])), col(PrintedCard.ended_at).is_(None)
+        )
+        .values(ended_at=now)
+        .returning(col(PrintedCard.credential_id))
+        .execution_options(synchronize_session=False)
+    )
+    await revoke(session, ended.scalars().all(), Revocation.REPLACED, now=now)
 
 
 async def _end_earlier(session: AsyncSession, person_id: UUID, now: datetime) -> Sequence[PrintedCard]:
