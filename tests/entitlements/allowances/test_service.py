@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from entitlements.allowances import service
-from entitlements.allowances.models import ApprovalState, CreditedMonth
+from entitlements.allowances.models import ApprovalState, CreditedMonth, Terms
 from entitlements.allowances.service import Feed
 from entitlements.ledger import service as ledger
 from entitlements.ledger.models import AccountKind, EntryKind
@@ -28,6 +28,9 @@ MONTHLY = AllowanceGrant(
     statute="§ 28 Abs. 7 SGB II",
 )
 UPFRONT = replace(MONTHLY, accrual="upfront")
+AT_COST = replace(
+    MONTHLY, kind="learning_support", monthly_cents=0, terms="by_decision", ceiling_cents=24_000
+)
 
 
 async def a_child(city: City, **stated: bool) -> UUID:
@@ -51,8 +54,8 @@ async def a_fed_child(city: City, *grants: AllowanceGrant) -> UUID:
     return child
 
 
-async def pot_of(city: City, person: UUID) -> service.Pot:
-    return (await city.pots(person))[-1]
+async def pot_of(city: City, person: UUID, kind: str = "participation") -> service.Pot:
+    return [pot for pot in await city.pots(person) if pot.approval.kind == kind][-1]
 
 
 async def spend(city: City, pot: service.Pot, cents: int) -> Outcome:
@@ -100,6 +103,78 @@ async def test_a_child_gets_fifteen_euros_a_month_from_the_start_of_the_approval
     await city.until(date(2026, 10, 1))
     assert (await pot_of(city, child)).balance_cents == 4 * 1500
     assert await city.books_in_order()
+
+
+async def test_what_lunch_and_trips_cost_is_approved_without_a_cent_credited(city: City) -> None:
+    child = await a_child(city, takes_communal_lunch=True)
+    await city.state(child, since=date(2026, 7, 1), until=date(2026, 12, 31), sgb2=True)
+    await city.assess(child)
+    for kind, terms in (
+        ("lunch", Terms.PER_MEAL),
+        ("day_trips", Terms.PER_EVENT),
+        ("class_trips", Terms.PER_EVENT),
+    ):
+        pot = await pot_of(city, child, kind)
+        assert (pot.approval.terms, pot.balance_cents, pot.coming) == (terms, 0, ())
+        assert (pot.approval.ground, pot.approval.payer) == ("G2", "jobcenter")
+        assert (pot.approval.since, pot.approval.until) == (date(2026, 7, 1), date(2026, 12, 31))
+        assert pot.approval.usable_until == date(2027, 3, 31)
+        assert (pot.approval.unit_ceiling_cents, pot.approval.ceiling_cents) == (None, None)
+    await city.until(date(2026, 10, 1))
+    assert (await pot_of(city, child, "lunch")).balance_cents == 0
+    assert await credited(city, child) == ["2026-07", "2026-08", "2026-09", "2026-10"]
+    assert await city.books_in_order()
+
+
+async def test_a_child_that_eats_at_home_again_has_no_lunch_approved(city: City) -> None:
+    child = await a_child(city, takes_communal_lunch=True, sgb2=True)
+    await city.assess(child)
+    await city.until(TODAY + timedelta(days=1))
+    await city.state(child, since=city.today, takes_communal_lunch=False)
+    await city.assess(child)
+    pots = {pot.approval.kind: pot.approval.state for pot in await city.pots(child)}
+    assert pots["lunch"] is ApprovalState.ENDED
+    assert pots["participation"] is ApprovalState.ACTIVE
+
+
+async def test_learning_support_goes_to_a_person_and_then_up_to_what_was_approved(city: City) -> None:
+    child = await a_child(city, sgb2=True, learning_need_confirmed=True, comparable_learning_offer=False)
+    await city.assess(child)
+    decision = await city.decision(child, "lernfoerderung")
+    assert (decision.outcome, decision.reasons[0]["code"]) == ("refer", "learning_support_to_decide")
+    assert "learning_support" not in {pot.approval.kind for pot in await city.pots(child)}
+
+    await city.state(child, until=date(2027, 1, 31), learning_support_decision="approved")
+    await city.state(child, until=date(2027, 1, 31), learning_support_amount=24_000)
+    await city.assess(child)
+    assert (await city.decision(child, "lernfoerderung")).outcome == "granted"
+
+
+async def test_an_approved_amount_is_a_ceiling_and_no_balance(city: City) -> None:
+    child = await a_fed_child(city, AT_COST)
+    pot = await pot_of(city, child, "learning_support")
+    assert (pot.approval.terms, pot.approval.ceiling_cents, pot.balance_cents) == (
+        Terms.BY_DECISION,
+        24_000,
+        0,
+    )
+    await feed(city, child, replace(AT_COST, ceiling_cents=30_000))
+    again = await pot_of(city, child, "learning_support")
+    assert (again.approval.id, again.approval.ceiling_cents) == (pot.approval.id, 30_000)
+    assert await credited(city, child) == []
+
+
+async def test_an_approval_of_nothing_is_none(city: City) -> None:
+    child = await a_fed_child(city, replace(AT_COST, ceiling_cents=0))
+    assert await city.pots(child) == []
+
+
+async def test_nothing_lapses_where_nothing_was_credited(city: City) -> None:
+    child = await a_fed_child(city, replace(AT_COST, until=date(2026, 10, 31), grace="P1M"))
+    await city.until(date(2026, 12, 2))
+    assert await city.pots(child) == []
+    assert all(code != "allowance.lapsing" for code, _ in await city.told(child))
+    assert await paid_by(city) == {"city": 0, "jobcenter": 0}
 
 
 async def test_the_month_of_the_18th_birthday_is_the_last(city: City) -> None:

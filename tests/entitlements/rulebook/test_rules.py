@@ -1,7 +1,9 @@
 """Rulebooks as a whole: what is refused when they are read, and what they say about people."""
 
+import re
 import textwrap
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, LANGUAGES, RULEBOOKS
 from entitlements.language import Known, Stated, Subject, Unknown, Value, evaluate
 from entitlements.rulebook.cases import disagreements
+from entitlements.rulebook.keeping import to_json, version_from_json
+from entitlements.rulebook.programmes import plain
 from entitlements.rulebook.rules import (
     SYSTEM_REASONS,
     Missing,
@@ -431,6 +435,106 @@ def test_what_is_missing_is_told_with_the_place_to_ask() -> None:
     )
     told = [render(reason, "de") for reason in ruling.reasons]
     assert "Es fehlt eine Angabe: Wohngeld. Auskunft gibt die Wohngeldstelle. (§ 20 SGB X)" in told
+
+
+# --- what rules could not say at first ----------------------------------------------------------------------
+
+
+AT_COST = """        allowances:
+          - {kind: lunch, terms: per_meal, unit_ceiling: cents(500), ceiling: "cents(400) * 10", grace: P3M, statute: Satzung § 4}
+"""
+
+
+def test_what_a_rule_does_not_say_leaves_its_hash_as_it_was(tmp_path: Path) -> None:
+    version = make_rulebook(tmp_path).programmes["pass"].versions[-1]
+    said = plain(version)
+    assert not {"on_request", "reaches_back"} & set(said["grounds"][0])
+    asked = replace(version, grounds=tuple(replace(g, on_request=True) for g in version.grounds))
+    assert asked.rule_hash != version.rule_hash
+    assert plain(asked)["grounds"][0]["on_request"] is True
+
+
+def test_a_rule_stored_before_it_could_be_said_is_read_without_it(tmp_path: Path) -> None:
+    content = PASS.rstrip(" ") + AT_COST
+    version = make_rulebook(tmp_path, content).programmes["pass"].versions[-1]
+    assert version_from_json(to_json(version)) == version
+    assert version_from_json(to_json(version)).rule_hash == version.rule_hash
+    old = to_json(make_rulebook(tmp_path).programmes["pass"].versions[-1])
+    assert all(ground.on_request is False for ground in version_from_json(old).grounds)
+
+
+def test_actual_costs_are_granted_with_their_limits(tmp_path: Path) -> None:
+    book = make_rulebook(tmp_path, PASS.rstrip(" ") + AT_COST)
+    (grant,) = rule(book, person(main_residence=True, wog=(True, date(2026, 12, 31)))).allowances
+    assert (grant.terms, grant.monthly_cents, grant.unit_ceiling_cents, grant.ceiling_cents) == (
+        "per_meal",
+        0,
+        500,
+        4000,
+    )
+    assert (grant.until, grant.grace) == (date(2026, 12, 31), "P3M")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("grace: ", "monthly: cents(1), grace: ", "monthly means nothing where the terms are per_meal"),
+        (
+            "terms: per_meal, unit_",
+            "monthly: cents(1), accrual: monthly, carry_over: none, ",
+            "ceiling means",
+        ),
+        ("per_meal", "per_mile", "terms is one of monthly, per_event, per_meal, by_decision"),
+        ("unit_ceiling: cents(500)", "unit_ceiling: '500'", "must answer with cents, but this is int"),
+    ],
+)
+def test_terms_and_amounts_go_together(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in AT_COST
+    with pytest.raises(RulebookError, match=re.escape(says)):
+        make_rulebook(tmp_path, PASS.rstrip(" ") + AT_COST.replace(old, new))
+
+
+def test_a_table_of_grounds_is_written_once_for_several_programmes(tmp_path: Path) -> None:
+    shared = "    grounds:\n      all: [{name: sgb2, when: sgb2, reason: no_ground, statute: SGB II}]\n"
+    old = "grounds: [{name: sgb2, when: sgb2, reason: no_ground, statute: SGB II}]"
+    assert old in PASS
+    first, asked = (
+        make_rulebook(tmp_path, PASS.replace(old, new), FRONT.rstrip(" ") + shared)
+        .programmes["pass"]
+        .versions[0]
+        .grounds
+        for new in ("grounds: all", "grounds: all\n        on_request: true")
+    )
+    assert [g.name for g in first] == ["sgb2"]
+    assert first == make_rulebook(tmp_path).programmes["pass"].versions[0].grounds
+    assert asked == tuple(replace(ground, on_request=True) for ground in first)
+    with pytest.raises(RulebookError, match="grounds is one of all"):
+        make_rulebook(tmp_path, PASS.replace(old, "grounds: some"), FRONT.rstrip(" ") + shared)
+
+
+def test_a_ruling_says_whether_its_ground_wants_a_request(tmp_path: Path) -> None:
+    old = "- {name: wog, when: wog,"
+    assert old in PASS
+    book = make_rulebook(tmp_path, PASS.replace(old, old + " on_request: true, reaches_back: P1Y,"))
+    ruling = rule(book, person(main_residence=True, wog=True))
+    assert (ruling.ground, ruling.on_request, ruling.reaches_back) == ("wog", True, 12)
+    ruling = rule(book, person(main_residence=True, wog=True, sgb2=True))
+    assert (ruling.ground, ruling.on_request, ruling.reaches_back) == ("sgb2", False, None)
+
+
+def test_what_comes_only_with_another_programme_says_so() -> None:
+    version = DORTMUND.programmes["lernfoerderung"].versions[-1]
+    told = {
+        outcome: [
+            r.code for r in decide(version, person(), {}, DAY, others={"bildungskarte": outcome}).reasons
+        ]
+        for outcome in (Outcome.REFUSED, Outcome.UNDETERMINED, Outcome.REFER)
+    }
+    assert told == {
+        Outcome.REFUSED: ["other_programme_needed"],
+        Outcome.UNDETERMINED: ["other_programme_open"],
+        Outcome.REFER: ["other_programme_open"],
+    }
 
 
 # --- laws, over many people ---------------------------------------------------------------------------------
