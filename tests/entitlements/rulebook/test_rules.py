@@ -480,9 +480,9 @@ def test_actual_costs_are_granted_with_their_limits(tmp_path: Path) -> None:
     [
         ("grace: ", "monthly: cents(1), grace: ", "monthly means nothing where the terms are per_meal"),
         (
-            "terms: per_meal, unit_",
+            "terms: per_meal, unit_ceiling: cents(500), ",
             "monthly: cents(1), accrual: monthly, carry_over: none, ",
-            "ceiling means",
+            "ceiling means nothing where the terms are monthly",
         ),
         ("per_meal", "per_mile", "terms is one of monthly, per_event, per_meal, by_decision"),
         ("unit_ceiling: cents(500)", "unit_ceiling: '500'", "must answer with cents, but this is int"),
