@@ -348,8 +348,8 @@ def _version(
         grounds = shared[page.one_of("grounds", tuple(shared))]
     else:
         grounds = _grounds(page, "grounds", known)
-    if page.get("on_request", bool, False):
-        grounds = tuple(replace(ground, on_request=True) for ground in grounds)
+    if (asked := page.get("on_request", bool, None)) is not None:
+        grounds = tuple(replace(ground, on_request=asked) for ground in grounds)
     return RuleVersion(
         programme=programme,
         since=since,

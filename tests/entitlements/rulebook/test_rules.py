@@ -508,6 +508,12 @@ def test_a_table_of_grounds_is_written_once_for_several_programmes(tmp_path: Pat
     assert [g.name for g in first] == ["sgb2"]
     assert first == make_rulebook(tmp_path).programmes["pass"].versions[0].grounds
     assert asked == tuple(replace(ground, on_request=True) for ground in first)
+    unasked = PASS.replace(old, "grounds: all\n        on_request: false")
+    gift = shared.replace("statute: SGB II}", "statute: SGB II, on_request: true}")
+    (ground,) = (
+        make_rulebook(tmp_path, unasked, FRONT.rstrip(" ") + gift).programmes["pass"].versions[0].grounds
+    )
+    assert not ground.on_request
     with pytest.raises(RulebookError, match="grounds is one of all"):
         make_rulebook(tmp_path, PASS.replace(old, "grounds: some"), FRONT.rstrip(" ") + shared)
 
