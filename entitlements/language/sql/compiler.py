@@ -39,8 +39,9 @@ from sqlalchemy.types import TypeEngine
 from entitlements.language import tree as t
 from entitlements.language.days import ONE_DAY, month_start, years_before
 from entitlements.language.interpreter import NO_END, evaluate
-from entitlements.language.tree import INT_MAX, INT_MIN, Kind, Mismatch, Node, Tree
-from entitlements.language.values import OVERFLOW, PRECISE, Fault, Known, Result, Subject, Unknown, Value
+from entitlements.language.messages import Mismatch
+from entitlements.language.tree import INT_MAX, INT_MIN, Kind, Node, Tree
+from entitlements.language.values import NO_RESULT, PRECISE, Fault, Known, Result, Subject, Unknown, Value
 
 from .expressions import (
     BOOLEAN,
@@ -59,7 +60,7 @@ from .expressions import (
     whole,
 )
 from .layers import Beside, Layers
-from .numbers import ANYTHING, FITS, calculated, limits, reach
+from .numbers import ANYTHING, DIVISIONS, FITS, calculated, limits, reach
 from .rows import Cell, Expression, Rows
 
 Derive = Callable[[Mapping[str, Value], date], Value | None]
@@ -110,8 +111,13 @@ class Compiled:
     """
 
     select: Select[Any]
+    bits: Mapping[str, int]
+    """What each bit of the numbers in `__missing` columns stands for."""
+    may_miss: frozenset[str]
+    """The labels of the rules that can be undetermined; of no other is there ever anything missing."""
+    may_fail: frozenset[str]
+    """The labels of the rules that can be a fault."""
     _given: Mapping[str, Derive]
-    _bits: Mapping[str, int]
 
     def bind(self, parameters: Mapping[str, Value], on: date) -> dict[str, Value | None]:
         """The statement's parameters for a day: today, ages as days of birth, amounts, and the limits of sums."""
@@ -119,7 +125,7 @@ class Compiled:
 
     def missing(self, number: int) -> frozenset[str]:
         """The names of the facts for which a number in a `__missing` column stands."""
-        return frozenset(name for name, bit in self._bits.items() if number & bit)
+        return frozenset(name for name, bit in self.bits.items() if number & bit)
 
     def result(self, row: RowMapping, label: str) -> Result:
         """A row's answer as the interpreter would give it; without `__missing` an unknown names nothing."""
@@ -127,18 +133,29 @@ class Compiled:
             case Says.UNDETERMINED:
                 return Unknown(self.missing(row.get(label + MISSING, 0)))
             case Says.FAULT:
-                return OVERFLOW
+                return NO_RESULT
         return Known(row[label])
 
 
 def compile_rules(
-    rules: Mapping[str, Tree], rows: Rows, *, name_missing: bool = False, prefix: str = "r"
+    rules: Mapping[str, Tree],
+    rows: Rows,
+    *,
+    name_missing: bool = False,
+    prefix: str = "r",
+    names: Iterable[str] = (),
+    says: bool = True,
 ) -> Compiled:
     """One statement for all these rules; what they have in common is worked out once.
 
-    The prefix keeps the names of two compiled statements apart where they become one.
+    The prefix keeps the names of two compiled statements apart where they become one. `names` have their bits in
+    this order whatever the rules look at, so that the numbers of several statements mean the same. Without `says`
+    there are no `__says` columns: where a value is NULL and nothing is missing, it is a fault.
     """
-    return _Compiler(rows, prefix, name_missing=name_missing).compile(rules)
+    compiler = _Compiler(rows, prefix, name_missing=name_missing, says=says)
+    for name in names if name_missing else ():
+        compiler.bit(name)
+    return compiler.compile(rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +197,8 @@ def _said_often(roots: Iterable[Node]) -> set[Node]:
 class _Compiler:
     """Asks each part of some rules once, and then builds the layers from what they need."""
 
-    def __init__(self, rows: Rows, prefix: str, *, name_missing: bool) -> None:
-        self.rows, self.prefix, self.name_missing = rows, prefix, name_missing
+    def __init__(self, rows: Rows, prefix: str, *, name_missing: bool, says: bool = True) -> None:
+        self.rows, self.prefix, self.name_missing, self.says = rows, prefix, name_missing, says
         self.layers = Layers(prefix)
         self.asked: dict[Node, _Said] = {}
         self.fixed: dict[Node, _Said] = {}
@@ -508,7 +525,7 @@ class _Compiler:
     # --- numbers ---------------------------------------------------------------------------------------------
 
     def calculation(self, sign: str, left: Node, right: Node) -> _Said:
-        """A sum, difference or product, which is a fault where it leaves 64 bits."""
+        """A calculation, which is a fault where it leaves 64 bits or divides by zero."""
         one, other = self.ask(left), self.ask(right)
         span = reach(sign, one.span, other.span)
         if span[0] >= INT_MIN and span[1] <= INT_MAX:
@@ -524,6 +541,8 @@ class _Compiler:
         """Where one side is the same for everybody, the least and the greatest that the other may be."""
         for fixed, side in ((right, "right"), (left, "left")):
             if any(isinstance(part, _DEPENDS_ON_PERSONS) for part in t.walk(fixed)):
+                continue
+            if sign in DIVISIONS and side == "left":
                 continue
             tree = Tree(fixed)
 
@@ -741,17 +760,23 @@ class _Compiler:
     def compile(self, rules: Mapping[str, Tree]) -> Compiled:
         self.often = _said_often(rule.root for rule in rules.values())
         self.gather(rules.values())
-        key, answers = self.key(), list[tuple[str, Expression]]()
+        key, answers, said_of = self.key(), list[tuple[str, Expression]](), dict[str, _Said]()
         top = self.layers.level + 1 if self.layers.beside else 0
         for label, rule in rules.items():
-            said = self.by_name(self.ask(rule.root))
+            said = said_of[label] = self.by_name(self.ask(rule.root))
             top = max(top, said.layer)
             answers += self.columns_of(label, rule, said)
-        layer = self.layers.up_to(top, [key, *(expression for _, expression in answers)], self.rows.source)
+        layer = self.layers.up_to(top, [key, *(expression for _, expression in answers)], self.rows)
         statement = select(
             key.label("key"), *(expression.label(label) for label, expression in answers)
         ).select_from(layer)
-        return Compiled(statement, self.given, self.bits)
+        return Compiled(
+            statement,
+            self.bits,
+            frozenset(label for label, said in said_of.items() if said.names),
+            frozenset(label for label, said in said_of.items() if said.fails),
+            self.given,
+        )
 
     def columns_of(self, label: str, rule: Tree, said: _Said) -> list[tuple[str, Expression]]:
         whens: list[tuple[Any, Any]] = []
@@ -767,8 +792,10 @@ class _Compiler:
             whens.append((whole(mask) == number(0), self.word(Says.FAULT)))
         rest = Says.UNDETERMINED if mask is not None else Says.FAULT if said.fails else Says.VALUE
         says = case(*whens, else_=self.word(rest)) if whens else self.word(rest)
-        columns = [(label, said.value), (label + SAYS, says)]
-        return [*columns, (label + MISSING, or_zero(mask))] if self.name_missing else columns
+        columns = [(label, said.value), *([(label + SAYS, says)] if self.says else [])]
+        # Without words, what is both unknown and able to fail needs the number to be told apart.
+        counts = self.name_missing or (not self.says and said.fails and mask is not None)
+        return [*columns, (label + MISSING, or_zero(mask))] if counts else columns
 
     def word(self, word: Says) -> Expression:
         return literal_column(f"'{word.value}'", TEXT)

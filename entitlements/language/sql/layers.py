@@ -11,7 +11,7 @@ from sqlalchemy.sql.selectable import CTE, FromClause, Select
 from sqlalchemy.types import TypeEngine
 
 from .expressions import names, size
-from .rows import Expression
+from .rows import Expression, Rows
 
 MAX_WEIGHT = 1_000
 """How much may be worked out anew for whoever says a name again, before its layer is kept as a table."""
@@ -69,7 +69,7 @@ class Layers:
         self.columns[name] = column(name, type_)
         return self.columns[name]
 
-    def up_to(self, top: int, answers: Sequence[Expression], source: FromClause) -> FromClause:
+    def up_to(self, top: int, answers: Sequence[Expression], rows: Rows) -> FromClause:
         """The layers from the rows up to the one from which the answers are read."""
         said = Counter(name for expression in answers for name in names(expression))
         needed = [frozenset(said)]
@@ -83,7 +83,7 @@ class Layers:
             said.update(uses)
             needed.insert(0, frozenset((above - own) | (uses.keys() & self.columns.keys())))
 
-        layer = self._lowest(needed[0], source)
+        layer = self._lowest(needed[0], rows)
         weights = dict.fromkeys(needed[0], 1)
         for number in range(top):
             above, made = needed[number + 1], self._named[number]
@@ -97,12 +97,15 @@ class Layers:
             layer = self._next(layer, number, above, kept=kept)
         return layer
 
-    def _lowest(self, needed: frozenset[str], source: FromClause) -> CTE:
+    def _lowest(self, needed: frozenset[str], rows: Rows) -> CTE:
         found = (
             type_coerce(self._read[name], self.columns[name].type).label(name) for name in self._order(needed)
         )
         # Read anew by whoever looks at it, because the table has indexes and a copy of it has none.
-        return select(*found).select_from(source).cte(f"{self.prefix}0").prefix_with("NOT MATERIALIZED")
+        read = select(*found).select_from(rows.source)
+        if rows.where is not None:
+            read = read.where(rows.where)
+        return read.cte(f"{self.prefix}0").prefix_with("NOT MATERIALIZED")
 
     def _next(self, layer: CTE, number: int, needed: frozenset[str], *, kept: bool) -> CTE:
         made = self._named[number]

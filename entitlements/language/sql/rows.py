@@ -47,3 +47,5 @@ class Rows:
     facts: Mapping[str, Cell]
     households: Mapping[str, Shared] = field(default_factory=dict)
     current: bool = True
+    where: ColumnElement[bool] | None = None
+    """Which of the rows are looked at; whoever is asked about must be among them with all household members."""
