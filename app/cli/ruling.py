@@ -3,10 +3,13 @@
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any, BinaryIO
 from zoneinfo import ZoneInfo
 
 import click
@@ -25,6 +28,7 @@ from entitlements.language import (
     Fault,
     Kind,
     Known,
+    Mismatch,
     Result,
     RuleError,
     Speakable,
@@ -38,7 +42,12 @@ from entitlements.language import (
     evaluate,
     parse,
 )
+from entitlements.language.forms import as_form, read_form
+from entitlements.language.messages import LANGUAGES
 from entitlements.language.sql import answer
+from entitlements.language.sql.together import MOST, Case, Together
+from entitlements.language.syntax import RESERVED
+from entitlements.language.tables import as_table, faults, read_table
 from entitlements.language.tree import INT_MAX, INT_MIN
 from entitlements.rulebook.cases import subject_of
 from entitlements.rulebook.programmes import WorkedCase
@@ -46,8 +55,12 @@ from entitlements.rulebook.rules import RulebookError, load_rulebook
 
 ANY_DAY = date(2000, 1, 1)
 ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
+AT_ONCE = 4 * MOST
 BACK_ENDS = ("interpreter", "sql")
-_ENUM = re.compile(r"enum\((.*)\)")
+_ENUM = re.compile(r"enum\s*\((.*)\)", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TAKEN = RESERVED | {"true", "false", "null", "today", "param"}
+_TYPES = tuple(kind.value for kind in Kind if kind is not Kind.ENUM)
 
 Said = dict[str, Any]
 
@@ -59,6 +72,9 @@ def rules() -> None:
 
 @rules.command("try")
 @click.option("--expr", help="The rule, for example: sgb2 && under(birth_date, 18)")
+@click.option("--form", help="The rule as a condition form, as JSON or @file.")
+@click.option("--table", help="The rule as a decision table, as JSON or @file.")
+@click.option("--show", is_flag=True, help="Also print the rule as text, form and table, where it can be.")
 @click.option(
     "--facts",
     default="{}",
@@ -79,6 +95,7 @@ def rules() -> None:
     show_default=True,
     help="Whose amounts stand behind param.name.",
 )
+@click.option("--language", type=click.Choice(LANGUAGES), default="en", help="The language of complaints.")
 @click.option(
     "--json",
     "by_line",
@@ -87,11 +104,16 @@ def rules() -> None:
 )
 def try_(  # noqa: PLR0917  (the options of a command)
     expr: str | None,
+    form: str | None,
+    table: str | None,
     facts: str,
     households: str,
-    rest_absent: bool,
     on: datetime | None,
     city: str,
+    language: str,
+    *,
+    show: bool,
+    rest_absent: bool,
     by_line: bool,
 ) -> None:
     """Ask both back ends what a rule says; fail if they differ.
@@ -100,37 +122,66 @@ def try_(  # noqa: PLR0917  (the options of a command)
     enum(a, b), day and cents; a value that is null is unknown.
     """
     if by_line:
-        answer_lines(sys.stdin)
+        answer_lines(sys.stdin.buffer)
         return
-    if expr is None:
-        raise click.UsageError("give a rule with --expr, or cases with --json")
+    if sum(given is not None for given in (expr, form, table)) != 1:
+        raise click.UsageError("give one rule with --expr, --form or --table, or cases with --json")
     day = (
         on.date() if on else day_of(SystemClock().now(), ZoneInfo(Settings.model_fields["time_zone"].default))
     )
     subject = _person(
         _object("--facts", facts), _object("--households", households), day, rest_absent=rest_absent
     )
+    doubts: list[RuleError] = []
     try:
         rulebook = load_rulebook(RULEBOOKS / city)
         known = vocabulary({name: parameter.type for name, parameter in rulebook.parameters.items()})
-        tree = parse(expr, known)
-    except (RuleError, RulebookError, OSError) as error:
+        if form is not None:
+            tree = read_form(_object("--form", form), known)
+        elif table is not None:
+            read = read_table(_object("--table", table), known)
+            doubts, tree = faults(read, rulebook.parameters_on(day)), read.tree()
+        else:
+            tree = parse(expr or "", known, doubts=doubts)
+        said = both(tree, subject, rulebook.parameters_on(day), day)
+    except RuleError as error:
+        raise click.ClickException(_complaint(error, expr, language)) from None
+    except (Mismatch, RulebookError, OSError) as error:
         raise click.ClickException(str(error)) from None
-    said = both(tree, subject, rulebook.parameters_on(day), day)
     for back_end in BACK_ENDS:
-        click.echo(f"{back_end:12} {json.dumps(said[back_end], ensure_ascii=False)}")
-    for missing in said["interpreter"].get("unknown", ()):
+        click.echo(f"{back_end:12} {json.dumps(_said(said[back_end]), ensure_ascii=False)}")
+    for missing in sorted(_missing(said["interpreter"])):
         click.echo(f"{'':12} {missing}: ask {department_to_ask(missing)}")
+    for doubt in doubts:
+        click.echo(f"{'doubt':12} {_complaint(doubt, None, language)}")
+    if show:
+        _show(tree)
     if said["interpreter"] != said["sql"]:
         sys.exit(1)
 
 
-def both(tree: Tree, subject: Subject, parameters: Mapping[str, Value], on: date) -> dict[str, Said]:
+def _complaint(error: RuleError, text: str | None, language: str) -> str:
+    excerpt = error.excerpt(text) if text is not None and not error.place else ""
+    return "\n".join(part for part in (error.complaint(language), excerpt) if part)
+
+
+def _show(tree: Tree) -> None:
+    form, table = as_form(tree), as_table(tree)
+    click.echo(f"{'text':12} {tree}")
+    for name, written in (("form", form), ("table", table and table.to_json())):
+        click.echo(f"{name:12} {json.dumps(written, ensure_ascii=False) if written else 'cannot be'}")
+
+
+def both(tree: Tree, subject: Subject, parameters: Mapping[str, Value], on: date) -> dict[str, Result]:
     """What each back end says of one person."""
     return {
-        "interpreter": _said(evaluate(tree, subject, parameters, on)),
-        "sql": _said(answer(tree, subject, parameters, on)),
+        "interpreter": evaluate(tree, subject, parameters, on),
+        "sql": answer(tree, subject, parameters, on),
     }
+
+
+def _missing(result: Result) -> frozenset[str]:
+    return result.facts if isinstance(result, Unknown) else frozenset()
 
 
 def _said(result: Result) -> Said:
@@ -207,24 +258,52 @@ class _NotACase(ValueError):
     """A line that asks nothing that a rule could answer."""
 
 
-def answer_lines(lines: TextIO) -> None:
-    """Answers each line as soon as it is read."""
-    for line in lines:
-        if line.strip():
-            click.echo(json.dumps(answer_line(line)))
+def answer_lines(lines: BinaryIO) -> None:
+    """Answers every line in its order: many at once while many wait, and the last one without waiting for more."""
+    waiting: Queue[bytes | None] = Queue(maxsize=2 * AT_ONCE)
+
+    def read() -> None:
+        for line in lines:
+            waiting.put(line)
+        waiting.put(None)
+
+    Thread(target=read, daemon=True).start()
+    with Together() as together:
+        ended = False
+        while not ended:
+            bundle = [waiting.get()]
+            with suppress(Empty):
+                while bundle[-1] is not None and len(bundle) < AT_ONCE:
+                    bundle.append(waiting.get_nowait())
+            ended = bundle[-1] is None
+            asked = [line for line in bundle if line is not None and line.strip()]
+            for said in answers(asked, together):
+                click.echo(json.dumps(said))
 
 
-def answer_line(line: str) -> dict[str, Said]:
-    """What both back ends say of one case; what cannot be read is an error for both."""
+def answers(lines: Iterable[bytes], together: Together) -> list[dict[str, Said]]:
+    """What both back ends say of each case; what cannot be read is an error for both."""
+    read = [_read_line(line) for line in lines]
+    by_sql = iter(together.answers([case for case in read if isinstance(case, Case)], {}, ANY_DAY))
+    found: list[dict[str, Said]] = []
+    for case in read:
+        if isinstance(case, Case):
+            results = (evaluate(case.tree, case.subject, {}, ANY_DAY), next(by_sql))
+            found.append(dict(zip(BACK_ENDS, map(_said, results), strict=True)))
+        else:
+            found.append({back_end: {"error": case} for back_end in BACK_ENDS})
+    return found
+
+
+def _read_line(line: bytes) -> Case | str:
     try:
         case = json.loads(line)
         if not isinstance(case, dict) or not isinstance(case.get("expr"), str):
             raise _NotACase('a case is an object with "expr"')
         known, stated = _variables(case.get("vars") or {})
-        tree = parse(case["expr"], known)
+        return Case(parse(case["expr"], known), Subject("case", stated))
     except (ValueError, RecursionError) as error:
-        return {back_end: {"error": str(error)} for back_end in BACK_ENDS}
-    return both(tree, Subject("case", stated), {}, ANY_DAY)
+        return str(error)
 
 
 def _variables(given: object) -> tuple[Vocabulary, Mapping[str, Stated]]:
@@ -233,6 +312,11 @@ def _variables(given: object) -> tuple[Vocabulary, Mapping[str, Stated]]:
     facts: dict[str, Speakable] = {}
     stated: dict[str, Stated] = {}
     for name, variable in given.items():
+        if not _NAME.fullmatch(name) or name in _TAKEN:
+            raise _NotACase(
+                f"{name!r:.60} cannot be a variable: names are letters, digits and _, without dots, "
+                "and no words of the language"
+            )
         if not isinstance(variable, dict) or not isinstance(variable.get("type"), str):
             raise _NotACase(f'{name} needs a "type"')
         facts[name] = _speakable(name, variable["type"])
@@ -244,10 +328,13 @@ def _variables(given: object) -> tuple[Vocabulary, Mapping[str, Stated]]:
 
 def _speakable(name: str, type_: str) -> Speakable:
     enum = _ENUM.fullmatch(type_.strip())
-    if enum is None:
-        return Speakable(Type.read(type_))
-    members = tuple(member.strip().strip("\"'") for member in enum.group(1).split(","))
-    return Speakable(Type(Kind.ENUM, name), members)
+    if enum is not None:
+        members = tuple(member.strip().strip("\"'") for member in enum.group(1).split(","))
+        return Speakable(Type(Kind.ENUM, name), members)
+    kind = type_.strip()
+    if kind not in _TYPES:
+        raise _NotACase(f"{name} is {kind:.40}, and rules know only {', '.join(_TYPES)}, enum(a, b)")
+    return Speakable(Type(Kind(kind)))
 
 
 def _value(name: str, fact: Speakable, given: object) -> Value:
@@ -255,10 +342,10 @@ def _value(name: str, fact: Speakable, given: object) -> Value:
         case Kind.BOOL, bool():
             return given
         case ((Kind.INT | Kind.CENTS), (int() | str())) if not isinstance(given, bool):
-            number = int(given) if re.fullmatch(r"-?[0-9]{1,19}", str(given)) else INT_MAX + 1
+            number = int(given) if re.fullmatch(r"-?[0-9]{1,19}", str(given), re.ASCII) else INT_MAX + 1
             if INT_MIN <= number <= INT_MAX:
                 return number
-        case Kind.DAY, str():
+        case Kind.DAY, str() if re.fullmatch(r"\d{4}-\d\d-\d\d", given, re.ASCII):
             return date.fromisoformat(given)
         case Kind.STRING, str() if _is_text(given):
             return given

@@ -76,10 +76,18 @@ class RuleError(ValueError):
         return self
 
     def __str__(self) -> str:
-        where = [self.place] if self.place else []
-        if self.line:
-            where.append(f"line {self.line}, column {self.column}")
-        return f"{', '.join(where)}: {self.message}" if where else self.message
+        return self.complaint("en")
+
+    def where(self, language: str) -> str:
+        """The field or cell, and the line and column in its text; empty where the whole is meant."""
+        known = language if language in LANGUAGES else "en"
+        written = str(catalogue()["words"]["@place"][known]).format(line=self.line, column=self.column)
+        return ", ".join(part for part in (self.place, written if self.line else "") if part)
+
+    def complaint(self, language: str) -> str:
+        """Where, what is wrong and what to do, in one line."""
+        where, said = self.where(language), self.text(language)
+        return f"{where}: {said}" if where else said
 
     def text(self, language: str) -> str:
         """What is wrong and what to do, in a language of the catalogue; English where it has no such language."""
