@@ -39,8 +39,12 @@ LONG_AGO = date(2026, 1, 1)
 
 
 @cache
+def rulebook_of(city: str) -> Rulebook:
+    return load_rulebook(RULEBOOKS / city)
+
+
 def dortmund() -> Rulebook:
-    return load_rulebook(RULEBOOKS / "dortmund")
+    return rulebook_of("dortmund")
 
 
 @dataclass
@@ -59,7 +63,7 @@ class City:
     async def found(self, *, speak: bool = True) -> None:
         """Loads the rulebook and makes the departments; `speak`: each has delivered a complete list."""
         async with self.database.writing() as session:
-            await rulebook.load(session, dortmund(), self.clock.now())
+            await rulebook.load(session, rulebook_of(self.settings.city), self.clock.now())
             for kind in REGISTERS:
                 states = [n for n, k in CATALOGUE.items() if kind in k.suppliers]
                 groups = [n for n, k in HOUSEHOLDS.items() if kind in k.suppliers]
