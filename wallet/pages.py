@@ -21,8 +21,13 @@ from core.settings import Settings
 from core.vault import Vault
 from entitlements.allowances import service as allowances
 from entitlements.allowances.rules import name_of
+from entitlements.decisions import on_request
 from entitlements.people import service as people
 from entitlements.people.schemas import Activation
+from entitlements.requests import service as requests
+from entitlements.requests.letter import letter
+from entitlements.requests.schemas import RequestView, Shown
+from entitlements.rulebook.service import programme_names
 from wallet.cards import service as cards
 from wallet.inbox import service as inbox
 
@@ -66,6 +71,11 @@ async def card_page(
             ],
             "chosen": chosen,
             "pots": await allowances.pots_of(session, family[chosen]),
+            "requests": [
+                view
+                for view in await _requests(session, family[chosen], language, today)
+                if view.state is Shown.OPEN
+            ],
             "name_of": name_of,
             "zone": settings.zone,
             "messages": [
@@ -75,6 +85,97 @@ async def card_page(
                 ).messages
                 if message.person_id == family[chosen]
             ],
+        },
+    )
+
+
+async def _requests(session: AsyncSession, person_id: UUID, language: str, today: date) -> list[RequestView]:
+    names = await programme_names(session, language)
+    rows = await requests.of_person(session, person_id, today)
+    return [RequestView.of(row, names, language) for row in rows]
+
+
+async def _for_whom(
+    request: Request[Any, Any, Any], session: AsyncSession, caller: Caller, today: date
+) -> tuple[Caller, UUID, str]:
+    """The caller as whoever in the family is chosen, that person, and the page to go back to."""
+    own = await people.person_of(session, caller)
+    family = [own, *await people.wards_of(session, own, today)]
+    place = request.query_params.get("of", "0")
+    chosen = int(place) if place.isdecimal() and int(place) < len(family) else 0
+    acting = replace(caller, acting_for=family[chosen] if chosen else None)
+    return acting, family[chosen], f"/card?of={chosen}&lang={language_of(request)}"
+
+
+@post(
+    "/card/requests/{request_id:uuid}/acceptance",
+    include_in_schema=False,
+    guards=[allow(Role.CITIZEN, Role.GUARDIAN)],
+)
+async def accept_request(
+    *,
+    request: Request[Any, Any, Any],
+    request_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    settings: NamedDependency[Settings],
+    today: NamedDependency[date],
+    now: NamedDependency[datetime],
+) -> Redirect:
+    """Makes the request with one tap; what it asks for is there when the page comes back."""
+    acting, person_id, back = await _for_whom(request, session, caller, today)
+    await on_request.accept(session, acting, person_id, request_id, now=now, settings=settings)
+    return Redirect(back, status_code=303)
+
+
+@post(
+    "/card/requests/{request_id:uuid}/refusal",
+    include_in_schema=False,
+    guards=[allow(Role.CITIZEN, Role.GUARDIAN)],
+)
+async def decline_request(
+    *,
+    request: Request[Any, Any, Any],
+    request_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    vault: NamedDependency[Vault],
+    today: NamedDependency[date],
+    now: NamedDependency[datetime],
+) -> Redirect:
+    """Takes a no, and deletes what was filled in."""
+    _, person_id, back = await _for_whom(request, session, caller, today)
+    await requests.decline(session, vault, person_id, request_id, now=now)
+    return Redirect(back, status_code=303)
+
+
+@get(
+    "/card/requests/{request_id:uuid}/letter",
+    include_in_schema=False,
+    guards=[allow(Role.CITIZEN, Role.GUARDIAN)],
+)
+async def request_letter(
+    *,
+    request: Request[Any, Any, Any],
+    request_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    vault: NamedDependency[Vault],
+    today: NamedDependency[date],
+) -> Template:
+    """The same request to be printed and signed."""
+    language = language_of(request)
+    _, person_id, _ = await _for_whom(request, session, caller, today)
+    row = await requests.get(session, person_id, request_id)
+    view = RequestView.of(row, await programme_names(session, language), language)
+    return Template(
+        "wallet/letter.html",
+        context={
+            "language": language,
+            "languages": LANGUAGES,
+            "t": texts(TEXTS)[language],
+            "request_view": view,
+            "letter": letter(view, await people.identity_of(session, vault, person_id), language),
         },
     )
 
@@ -134,4 +235,6 @@ async def mark_read(
     return Redirect(f"/card?lang={language_of(request)}#inbox", status_code=303)
 
 
-router = Router("/", route_handlers=[card_page, activate, mark_read])
+router = Router(
+    "/", route_handlers=[card_page, activate, mark_read, accept_request, decline_request, request_letter]
+)

@@ -125,7 +125,9 @@ def _asked() -> Any:
 
 async def ask(session: AsyncSession, person_id: UUID, decision_id: UUID) -> Asked:
     """One of a person's decisions; somebody else's is not found."""
-    wanted = _asked().where(col(Decision.id) == decision_id, col(Decision.person_id) == person_id)
+    wanted = _asked().where(
+        col(Decision.id) == decision_id, col(Decision.person_id).in_(known_as(person_id))
+    )
     row = (await session.execute(wanted)).one_or_none()
     if row is None:
         raise NotFound

@@ -41,7 +41,7 @@ from entitlements.grants.rules import Terms, announce_on, must_announce
 from entitlements.language import Subject, Value
 from entitlements.ledger.service import in_chunks
 from entitlements.people.models import Person
-from entitlements.people.service import roots
+from entitlements.people.service import known_as, roots
 from entitlements.requests import service as requests
 from entitlements.requests.rules import Proposal, essence_of, within_reach
 from entitlements.rulebook import service as rulebook
@@ -214,10 +214,12 @@ def _judge(work: _Work, person_id: UUID, subject: Subject | None) -> Iterator[_J
         held_since = entitlement.counted_from if entitlement else None
         others = {d.programme: outcomes[d.programme] for d in version.depends_on if d.programme in outcomes}
         ruling = decide(version, subject, work.parameters, work.on, held_since=held_since, others=others)
-        outcomes[programme] = ruling.outcome
         ends = [day for day in (ruling.until, rules.versions[-1].until) if day]
         until = min(ends, default=None) if ruling.outcome is Outcome.GRANTED else None
-        yield _Judged(person_id, subject, version, ruling, held_since, others, until)
+        one = _Judged(person_id, subject, version, ruling, held_since, others, until)
+        # As long as nobody has asked for it, it is not decided, and nothing else may tell that it could be had.
+        outcomes[programme] = Outcome.UNDETERMINED if _wants_request(work, one) else ruling.outcome
+        yield one
 
 
 async def _renewable(session: AsyncSession, work: _Work, judged: Sequence[_Judged]) -> set[Key]:
@@ -501,7 +503,7 @@ async def decisions_of(
     session: AsyncSession, person_id: UUID, *, programme: str | None = None, limit: int = 100
 ) -> list[Decision]:
     """A person's decisions, the latest first."""
-    wanted = select(Decision).where(col(Decision.person_id) == person_id)
+    wanted = select(Decision).where(col(Decision.person_id).in_(known_as(person_id)))
     if programme is not None:
         wanted = wanted.where(col(Decision.programme) == programme)
     ordered = wanted.order_by(col(Decision.decided_at).desc(), col(Decision.id).desc()).limit(limit)
@@ -511,7 +513,7 @@ async def decisions_of(
 async def decision_of(session: AsyncSession, person_id: UUID, decision_id: UUID) -> Decision:
     """One of a person's decisions; somebody else's is not found."""
     decision = await session.get(Decision, decision_id)
-    if decision is None or decision.person_id != person_id:
+    if decision is None or (await roots(session, [decision.person_id])).get(decision.person_id) != person_id:
         raise NotFound
     return decision
 
