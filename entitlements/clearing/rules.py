@@ -48,6 +48,7 @@ WAYS: Mapping[str, Way] = {
     "approvals": Way.MOVED,
     "credited_months": Way.MOVED,
     "lump_sums": Way.MOVED,
+    "benefit_requests": Way.MOVED,
     "holders": Way.RENEWED,
     "credentials": Way.RENEWED,
     "printed_cards": Way.RENEWED,

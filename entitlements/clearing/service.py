@@ -29,8 +29,10 @@ from entitlements.grants.service import standing_of
 from entitlements.notices import service as notices
 from entitlements.people import merging as people
 from entitlements.people.models import Merge, MergedRow
+from entitlements.people.record import Joining, plain, recorded, typed
 from entitlements.registers import reviews as numbers
 from entitlements.registers.models import LinkMade, Register, Review
+from entitlements.requests import merging as requests
 
 AT_ONCE = 500
 """Numbers that the night looks at in one transaction."""
@@ -95,8 +97,11 @@ async def merge(
     """Two persons turn out to be one: what either holds is joined, and everybody concerned is assessed anew."""
     concerned = await closure(session, [gone_id, kept_id])
     act = await people.merge(session, caller, gone_id, kept_id, now)
-    await holdings.join(session, act, now)
-    await _take_verdicts(session, act)
+    work = Joining(session, act, now)
+    await holdings.join(work)
+    await requests.join(work)
+    await _take_verdicts(work)
+    await work.write()
     await reassess(
         session,
         await closure(session, concerned),
@@ -115,8 +120,9 @@ async def part(
 ) -> Merge:
     """Undoes a merge: each of the two holds their own again, and everybody concerned is assessed anew."""
     act = await people.part(session, caller, merge_id, now)
-    record = await people.moved_rows(session, act.id)
+    record = await recorded(session, act.id)
     await holdings.part(session, act, record, now)
+    await requests.part(session, record)
     await _give_verdicts(session, act, record)
     concerned = await closure(session, [act.gone_id, act.kept_id])
     await reassess(session, concerned, now=now, settings=settings, cause=f"parted:{act.id}")
@@ -130,15 +136,13 @@ async def _tell_the_right_hand(session: AsyncSession, what: str, act: Merge, now
     await enqueue(session, what, both, run_at=now, once=f"{what}:{act.id}")
 
 
-async def _take_verdicts(session: AsyncSession, act: Merge) -> None:
+async def _take_verdicts(work: Joining) -> None:
     """Nobody asks any more what stands for the one that went; kept for the day on which it is undone."""
-    table = table_of(Verdict)
-    rows = await session.execute(select(table).where(table.c.person_id == act.gone_id))
+    table, gone = table_of(Verdict), work.act.gone_id
+    rows = await work.session.execute(select(table).where(table.c.person_id == gone))
     for row in rows.mappings().all():
-        was = {name: holdings.plain(value) for name, value in row.items()}
-        session.add(people.moved(act.id, act.gone_id, table.name, None, **was))
-    await session.execute(delete(Verdict).where(col(Verdict.person_id) == act.gone_id))
-    await session.flush()
+        work.note(gone, table.name, None, **{name: plain(value) for name, value in row.items()})
+    await work.session.execute(delete(Verdict).where(col(Verdict.person_id) == gone))
 
 
 async def _give_verdicts(session: AsyncSession, act: Merge, record: Iterable[MergedRow]) -> None:
@@ -146,8 +150,7 @@ async def _give_verdicts(session: AsyncSession, act: Merge, record: Iterable[Mer
     await session.execute(delete(Verdict).where(col(Verdict.person_id) == act.gone_id))
     for row in record:
         if row.table == table.name:
-            known = {name: value for name, value in row.was.items() if name in table.c}
-            await session.execute(insert(table).values(holdings.typed(table, known)))
+            await session.execute(insert(table).values(typed(table, row.was)))
 
 
 # ---- to be seen before it is done ----

@@ -23,6 +23,7 @@ from entitlements.facts import service as facts
 from entitlements.language import Known, Stated, Subject, Tree, Value, minimal_reasons
 from entitlements.language import tree as t
 from entitlements.language.interpreter import Traced
+from entitlements.people.service import known_as
 from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.keeping import hash_of
 from entitlements.rulebook.models import Programme

@@ -5,19 +5,14 @@ on the account on which it is, with its last day; a month that was credited to b
 goes back to its payer as far as nothing was spent of it. Of every row that changes, what it was is written down.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import date, datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, Uuid, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import SQLModel
 
 from core.bulk import table_of
-from core.database import Moment
 from entitlements.allowances.models import Approval, ApprovalState, CreditedMonth, LumpSum
 from entitlements.grants.changes import tell
 from entitlements.grants.models import EndReason, Entitlement, Standing
@@ -25,8 +20,8 @@ from entitlements.grants.service import STANDING, standing_of
 from entitlements.ledger import service as ledger
 from entitlements.ledger.models import AccountKind, EntryKind
 from entitlements.ledger.service import NewEntry, Outcome
-from entitlements.people.merging import moved
 from entitlements.people.models import Merge, MergedRow
+from entitlements.people.record import Joining, give_back, typed
 
 MONEY = "ledger_entries"
 """Names, among the rows that a merge changed, the money that went back to its payer."""
@@ -34,47 +29,15 @@ TRIES = 5
 """How often money is counted anew, where somebody spends it at the same moment."""
 
 
-@dataclass(slots=True)
-class _Joining:
-    """One merge at work: what changes, and the record of what it was."""
-
-    session: AsyncSession
-    act: Merge
-    now: datetime
-    record: list[MergedRow] = field(default_factory=list)
-
-    def change(self, row: Any, **values: Any) -> None:
-        """Changes a row, and writes down what it was."""
-        was = {name: plain(getattr(row, name)) for name in values}
-        self.record.append(moved(self.act.id, row.person_id, table_of(type(row)).name, row.id, **was))
-        for name, value in values.items():
-            setattr(row, name, value)
-
-    async def rows(self, model: type[SQLModel], person_id: UUID) -> Sequence[Any]:
-        columns: Any = model
-        found = await self.session.execute(
-            select(model)
-            .where(columns.person_id == person_id)
-            .order_by(columns.id)
-            .with_for_update(key_share=True)
-            .execution_options(populate_existing=True)
-        )
-        return found.scalars().all()
-
-
-async def join(session: AsyncSession, act: Merge, now: datetime) -> list[MergedRow]:
-    """Puts what the one that goes holds to the one that stays; gives the record, already in the session."""
-    work = _Joining(session, act, now)
+async def join(work: Joining) -> None:
+    """Puts what the one that goes holds to the one that stays."""
     await _join_entitlements(work)
     await _join_money(work)
-    session.add_all(work.record)
-    await session.flush()
     # The cards of the one that went promise what nobody holds any more: they are taken back first.
-    await tell(session, {(act.gone_id, now), (act.kept_id, now)})
-    return work.record
+    await tell(work.session, {(work.act.gone_id, work.now), (work.act.kept_id, work.now)})
 
 
-async def _join_entitlements(work: _Joining) -> None:
+async def _join_entitlements(work: Joining) -> None:
     act = work.act
     going, staying = await work.rows(Entitlement, act.gone_id), await work.rows(Entitlement, act.kept_id)
     standing = {row.programme: row for row in staying if row.status in STANDING}
@@ -88,10 +51,8 @@ async def _join_entitlements(work: _Joining) -> None:
                 "ended_at": work.now,
                 "changed_at": work.now,
             }
-            work.change(worse, **over)
-            await work.session.flush()
-        work.change(row, person_id=act.kept_id)
-    await work.session.flush()
+            await work.change(worse, **over)
+        await work.change(row, person_id=act.kept_id)
 
 
 def _goodness(row: Entitlement) -> tuple[bool, date, date]:
@@ -100,7 +61,7 @@ def _goodness(row: Entitlement) -> tuple[bool, date, date]:
     return row.status is Standing.ACTIVE, ends, date.fromordinal(date.max.toordinal() - row.since.toordinal())
 
 
-async def _join_money(work: _Joining) -> None:
+async def _join_money(work: Joining) -> None:
     act = work.act
     staying = await work.rows(Approval, act.kept_id)
     active = {row.kind for row in staying if row.state is ApprovalState.ACTIVE}
@@ -108,10 +69,8 @@ async def _join_money(work: _Joining) -> None:
     for row in going:
         if row.state is ApprovalState.ACTIVE and row.kind in active:
             # Its money stays usable as long as was promised; what is still to come, the other one credits.
-            work.change(row, state=ApprovalState.ENDED)
-            await work.session.flush()
-        work.change(row, person_id=act.kept_id)
-    await work.session.flush()
+            await work.change(row, state=ApprovalState.ENDED)
+        await work.change(row, person_id=act.kept_id)
     credited = {
         (month.kind, month.month)
         for month in await work.rows(CreditedMonth, act.kept_id)
@@ -121,20 +80,18 @@ async def _join_money(work: _Joining) -> None:
     for month in await work.rows(CreditedMonth, act.gone_id):
         if month.moved_at is None and (month.kind, month.month) in credited:
             twice[month.approval_id] = twice.get(month.approval_id, 0) + month.cents
-            work.change(month, moved_at=work.now)
-            await work.session.flush()
-        work.change(month, person_id=act.kept_id)
+            await work.change(month, moved_at=work.now)
+        await work.change(month, person_id=act.kept_id)
     due = {(row.kind, row.due) for row in await work.rows(LumpSum, act.kept_id)}
     for row in await work.rows(LumpSum, act.gone_id):
         if (row.kind, row.due) not in due:
-            work.change(row, person_id=act.kept_id)
-    await work.session.flush()
+            await work.change(row, person_id=act.kept_id)
     for row in going:
         if row.id in twice:
             await _give_back(work, row, twice[row.id])
 
 
-async def _give_back(work: _Joining, approval: Approval, twice: int) -> None:
+async def _give_back(work: Joining, approval: Approval, twice: int) -> None:
     """Gives back to the payer what was credited twice, as far as it still stands there."""
     payer = await ledger.account(work.session, AccountKind.BUDGET, approval.payer, now=work.now)
     for _ in range(TRIES):
@@ -148,7 +105,7 @@ async def _give_back(work: _Joining, approval: Approval, twice: int) -> None:
         )
         if booked is not Outcome.SHORT:
             said = {"account": str(approval.account_id), "payer": str(payer), "cents": cents}
-            work.record.append(moved(work.act.id, work.act.gone_id, MONEY, approval.id, **said))
+            work.note(work.act.gone_id, MONEY, approval.id, **said)
             return
 
 
@@ -165,9 +122,7 @@ async def part(session: AsyncSession, act: Merge, record: Iterable[MergedRow], n
         stands = await session.get(model, row.row_id, populate_existing=True)
         if stands is None or not await _may_return(session, stands, was):
             continue
-        for name, value in was.items():
-            setattr(stands, name, value)
-        await session.flush()
+        await give_back(session, stands, was)
     await tell(session, {(act.gone_id, now), (act.kept_id, now)})
 
 
@@ -194,38 +149,3 @@ async def _take_again(session: AsyncSession, act: Merge, row: MergedRow, now: da
 _BY_TABLE: dict[str, type[Any]] = {
     table_of(model).name: model for model in (Entitlement, Approval, CreditedMonth, LumpSum)
 }
-
-
-# ---- values of a row, as a record keeps them ----
-
-
-def plain(value: Any) -> Any:
-    """A value of a column as JSON keeps it."""
-    match value:
-        case StrEnum():
-            return value.value
-        case UUID():
-            return str(value)
-        case date():
-            return value.isoformat()
-        case _:
-            return value
-
-
-def typed(table: Table, was: dict[str, Any]) -> dict[str, Any]:
-    """The values of a record as the table's columns want them."""
-    return {name: _typed(table.c[name].type, value) for name, value in was.items()}
-
-
-def _typed(kind: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    if isinstance(kind, Uuid):
-        return UUID(value)
-    if isinstance(kind, Moment):
-        return datetime.fromisoformat(value)
-    if getattr(kind, "kind", None) is not None:
-        return kind.kind(value)
-    if kind.python_type is date:
-        return date.fromisoformat(value)
-    return value

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import or_, select, tuple_, update
@@ -12,7 +11,7 @@ from sqlmodel import col
 from core.access.rules import Caller
 from core.audit.service import note
 from core.errors import Conflict, NotFound
-from entitlements.people.models import Guardianship, Merge, MergedRow, Person
+from entitlements.people.models import Guardianship, Merge, Person
 from entitlements.people.service import NotTwoPersons, aliases, roots
 
 
@@ -156,16 +155,3 @@ async def merges_of(session: AsyncSession, person_id: UUID) -> Sequence[Merge]:
         .order_by(col(Merge.merged_at).desc(), col(Merge.id).desc())
     )
     return rows.scalars().all()
-
-
-def moved(merge_id: UUID, person_id: UUID, table: str, row_id: UUID | None, **was: Any) -> MergedRow:
-    """The record that a row was changed with a merge, and what it was before."""
-    return MergedRow(merge_id=merge_id, person_id=person_id, table=table, row_id=row_id, was=was)
-
-
-async def moved_rows(session: AsyncSession, merge_id: UUID) -> list[MergedRow]:
-    """What a merge changed, the last first."""
-    rows = await session.execute(
-        select(MergedRow).where(col(MergedRow.merge_id) == merge_id).order_by(col(MergedRow.id).desc())
-    )
-    return list(rows.scalars())

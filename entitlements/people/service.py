@@ -9,13 +9,13 @@ from dataclasses import asdict
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.access.rules import Caller, Channel, PrincipalKind, Role
 from core.audit.service import note
-from core.bulk import chunks, insert_for, insert_new, insert_rows, table_of
+from core.bulk import among, chunks, insert_for, insert_new, insert_rows, table_of
 from core.errors import Conflict, NotFound, Unprocessable
 from core.jobs.service import enqueue
 from core.vault import Label, Vault, new_key, open_sealed, seal, unwrap_key, wrap_key
@@ -90,7 +90,7 @@ async def roots(session: AsyncSession, person_ids: Iterable[UUID]) -> dict[UUID,
     for some in chunks(list(person_ids)):
         rows = await session.execute(
             select(col(Person.id), func.coalesce(col(Person.merged_into), col(Person.id))).where(
-                col(Person.id).in_(some)
+                among(col(Person.id), some)
             )
         )
         found.update((person_id, root) for person_id, root in rows)
@@ -103,10 +103,15 @@ async def aliases(session: AsyncSession, person_ids: Iterable[UUID]) -> dict[UUI
     found = {person_id: person_id for person_id in wanted}
     for some in chunks(list(wanted)):
         rows = await session.execute(
-            select(col(Person.id), col(Person.merged_into)).where(col(Person.merged_into).in_(some))
+            select(col(Person.id), col(Person.merged_into)).where(among(col(Person.merged_into), some))
         )
         found.update((gone, kept) for gone, kept in rows if kept is not None)
     return found
+
+
+def known_as(person_id: UUID) -> Select[UUID]:
+    """For a query: every id under which something may be kept about a person, given the id that they have today."""
+    return select(col(Person.id)).where(or_(col(Person.id) == person_id, col(Person.merged_into) == person_id))
 
 
 async def forget(session: AsyncSession, person_id: UUID, *, caller: Caller | None, now: datetime) -> None:
@@ -139,7 +144,7 @@ async def keys_of(
     for some in chunks(list(person_ids)):
         rows = await session.execute(
             select(col(IdentityKey.person_id), col(IdentityKey.wrapped)).where(
-                col(IdentityKey.person_id).in_(some)
+                among(col(IdentityKey.person_id), some)
             )
         )
         found.update((person_id, unwrap_key(wrapping, wrapped)) for person_id, wrapped in rows)
@@ -147,7 +152,7 @@ async def keys_of(
         if not make or not missing:
             continue
         alive = await session.execute(
-            select(col(Person.id)).where(col(Person.id).in_(missing), col(Person.forgotten_at).is_(None))
+            select(col(Person.id)).where(among(col(Person.id), missing), col(Person.forgotten_at).is_(None))
         )
         made = {person_id: new_key() for person_id in alive.scalars()}
         wrapped = [
@@ -172,7 +177,7 @@ async def keep_identities(
     changed: set[UUID] = set()
     for some in chunks(list(identities)):
         keys = await keys_of(session, vault, some, make=True)
-        rows = await session.execute(select(Identity).where(col(Identity.person_id).in_(some)))
+        rows = await session.execute(select(Identity).where(among(col(Identity.person_id), some)))
         kept = {row.person_id: row for row in rows.scalars()}
         fresh = []
         marks: dict[UUID, PersonIdentity] = {}
@@ -224,7 +229,7 @@ async def identities_of(
     keys = await keys_of(session, vault, everybody.keys())
     newest: dict[UUID, Identity] = {}
     for some in chunks(list(keys)):
-        rows = await session.execute(select(Identity).where(col(Identity.person_id).in_(some)))
+        rows = await session.execute(select(Identity).where(among(col(Identity.person_id), some)))
         for row in rows.scalars():
             root = everybody[row.person_id]
             if root not in newest or newest[root].stated_at < row.stated_at:
@@ -269,7 +274,7 @@ async def _mark_names(
 ) -> None:
     secret = vault.secret(NAME_MARKS)
     for some in chunks(list(renamed)):
-        await session.execute(delete(NameMark).where(col(NameMark.person_id).in_(some)))
+        await session.execute(delete(NameMark).where(among(col(NameMark.person_id), some)))
     rows = {
         (name_mark(secret, word), person_id)
         for person_id, identity in named.items()

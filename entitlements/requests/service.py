@@ -97,7 +97,7 @@ async def propose(
             else:
                 stale.append(row)
     await session.flush()
-    await _drop(session, [(row.id, row.notice_id) for row in stale], now)
+    await drop_offers(session, [(row.id, row.notice_id) for row in stale], now)
     if not wanted:
         return
     expires_on = day_of(now, settings.zone) + OFFERED_FOR
@@ -120,7 +120,7 @@ async def propose(
         await enqueue(session, OFFERING, {"request_ids": list(few)}, run_at=now)
 
 
-async def _drop(session: AsyncSession, gone: Sequence[tuple[UUID, UUID | None]], now: datetime) -> None:
+async def drop_offers(session: AsyncSession, gone: Sequence[tuple[UUID, UUID | None]], now: datetime) -> None:
     """Deletes offers with all that was filled in, and takes back the message about them."""
     for some in chunks([request_id for request_id, _ in gone]):
         await session.execute(delete(BenefitRequest).where(col(BenefitRequest.id).in_(some)))
@@ -142,7 +142,7 @@ async def offer(session: AsyncSession, payload: Mapping[str, Any], now: datetime
     secret = vault.secret(SECRET)
     prepared = {mark_of(secret, r.person_id, r.programme, r.essence): r for r in rows.scalars()}
     gone = await _gone(session, prepared)
-    await _drop(session, [(prepared[mark].id, None) for mark in gone], now)
+    await drop_offers(session, [(prepared[mark].id, None) for mark in gone], now)
     shown = [row for mark, row in prepared.items() if mark not in gone]
     messages: list[Notice] = []
     for row in shown:
