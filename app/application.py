@@ -39,7 +39,7 @@ from wallet.codes.picture import budget
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES: list[Path | PathLike[Any] | str] = [
-    ROOT / package / "templates" for package in ("core", "wallet", "app")
+    ROOT / package / "templates" for package in ("core", "issuers", "wallet", "app")
 ]
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -16,6 +16,8 @@ import entitlements.registers.routes
 import entitlements.rulebook.routes
 import issuers.authorities.routes
 import issuers.credentials.routes
+import issuers.openid.pages
+import issuers.openid.routes
 import issuers.status.routes
 import issuers.trustlist.routes
 import verifiers.bundles.routes
@@ -47,6 +49,8 @@ ROUTERS: list[Router] = [
     issuers.authorities.routes.router,
     issuers.status.routes.router,
     issuers.credentials.routes.router,
+    *issuers.openid.routes.ROUTERS,
+    issuers.openid.pages.router,
     verifiers.partners.routes.router,
     verifiers.venues.routes.router,
     verifiers.offers.routes.router,

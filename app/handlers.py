@@ -15,6 +15,7 @@ import entitlements.grants.service
 import entitlements.requests.service
 import issuers.authorities.service
 import issuers.credentials.service
+import issuers.openid.forgetting
 import issuers.trustlist.service
 import verifiers.checks.service
 import verifiers.redemptions.counters
@@ -50,6 +51,7 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "key.withdrawn": issuers.credentials.service.on_key_withdrawn,
         "holdings.changed": partial(issuers.credentials.service.on_holdings_changed, settings=settings),
         "credentials.forget": issuers.credentials.service.forget_ended,
+        "openid.forget": issuers.openid.forgetting.forget_ended,
         "trustlist.publish": partial(issuers.trustlist.service.publish_job, vault=vault, settings=settings),
         "scanner-codes.forget": verifiers.scanners.service.forget_codes,
         "marks.forget": verifiers.checks.service.forget_marks,
@@ -80,6 +82,7 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
         nightly("allowances.turn", settings.zone),
         nightly("requests.expire", settings.zone),
         nightly("credentials.forget", settings.zone),
+        every("openid.forget", timedelta(hours=1)),
         nightly("trustlist.publish", settings.zone),
         every("marks.forget", timedelta(minutes=1)),
         nightly("uses.forget", settings.zone),

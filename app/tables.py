@@ -18,6 +18,7 @@ import entitlements.requests.models
 import entitlements.rulebook.models
 import issuers.authorities.models
 import issuers.credentials.models
+import issuers.openid.models
 import issuers.status.models
 import issuers.trustlist.models
 import verifiers.checks.models

@@ -1,0 +1,98 @@
+"""What follows from a person's answer to a wallet's wish: a code on the way back, or a word of refusal."""
+
+import secrets
+from datetime import timedelta
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlmodel import col
+
+from core.access.rules import Caller
+from core.audit.service import note
+from entitlements.people import service as people
+from issuers.openid.desk import Desk
+from issuers.openid.models import AuthorizationCode, CredentialOffer, PushedRequest, WalletGrant
+from issuers.openid.offers import hashed
+from issuers.openid.tokens import GRANT_LASTS
+
+CODE_LASTS: Final = timedelta(seconds=60)
+"""As FAPI 2.0 section 5.3.2.1 asks: the wallet waits for it."""
+
+
+def back(issuer: str, request: PushedRequest, **said: str) -> str:
+    """The way back to the wallet, naming who answers, so that two servers are not mixed up (RFC 9207)."""
+    query = {
+        **said,
+        **({} if request.state is None else {"state": request.state}),
+        "iss": issuer,
+    }
+    joint = "&" if urlsplit(request.redirect_uri).query else "?"
+    return request.redirect_uri.rstrip("?&") + joint + urlencode(query)
+
+
+async def allow(desk: Desk, caller: Caller, person_id: UUID, request: PushedRequest) -> str:
+    """Grants the wallet what it wished for, and gives the way back with the code."""
+    session, now = desk.session, desk.now
+    if not await _decide(desk, request):
+        return back(desk.issuer, request, error="access_denied", error_description="it was decided before")
+    programme = None
+    if request.offer_id is not None:
+        offer = await session.get_one(CredentialOffer, request.offer_id)
+        meant = await people.roots(session, [offer.person_id])
+        # The offer was made for somebody; whoever else signs in with it gets nothing of theirs.
+        if meant.get(offer.person_id) != person_id:
+            return refusal(desk.issuer, request, "the offer is for somebody else")
+        programme = offer.programme
+    grant = WalletGrant(
+        person_id=person_id,
+        principal_id=caller.principal_id,
+        programme=programme,
+        client_id=request.client_id,
+        is_authenticated=True,
+        instance=request.instance,
+        scope=request.scope,
+        by_details=request.scope is None,
+        granted_at=now,
+        expires_at=now + GRANT_LASTS,
+    )
+    session.add(grant)
+    await session.flush()
+    code = secrets.token_urlsafe(32)
+    session.add(
+        AuthorizationCode(
+            code_hash=hashed(code),
+            grant_id=grant.id,
+            redirect_uri=request.redirect_uri,
+            code_challenge=request.code_challenge,
+            dpop_jkt=request.dpop_jkt,
+            expires_at=now + CODE_LASTS,
+            kept_until=now + timedelta(days=1),
+        )
+    )
+    note(session, caller, "wallet.allowed", ("grant", grant.id), now=now)
+    await session.flush()
+    return back(desk.issuer, request, code=code)
+
+
+async def deny(desk: Desk, request: PushedRequest, why: str) -> str:
+    """Tells the wallet that it gets nothing."""
+    await _decide(desk, request)
+    return refusal(desk.issuer, request, why)
+
+
+def refusal(issuer: str, request: PushedRequest, why: str) -> str:
+    """The way back with a refusal."""
+    return back(issuer, request, error="access_denied", error_description=why)
+
+
+async def _decide(desk: Desk, request: PushedRequest) -> bool:
+    decided = await desk.session.execute(
+        update(PushedRequest)
+        .where(col(PushedRequest.id) == request.id, col(PushedRequest.decided_at).is_(None))
+        .values(decided_at=desk.now)
+        .returning(col(PushedRequest.id))
+        .execution_options(synchronize_session=False)
+    )
+    return decided.scalar_one_or_none() is not None

@@ -1,0 +1,135 @@
+"""Where a wallet sends its user's browser: sign in, see what the wallet gets, agree or not."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from litestar import Request, Router, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.response import Redirect, Template
+
+from core.access.rules import Caller, Role, allow, anyone
+from core.headers import content_security_policy
+from core.pages import LANGUAGES, language_of, texts
+from entitlements.people import service as people
+from issuers.openid import consenting
+from issuers.openid.answers import OAuthError, form_of
+from issuers.openid.desk import Desk, provide_desk
+from issuers.openid.issuer import AUTHORIZE, reachable
+from issuers.openid.models import PushedRequest
+from issuers.openid.pushing import pushed
+
+TEXTS = Path(__file__).parent / "texts.yaml"
+HOLDERS = (Role.CITIZEN, Role.GUARDIAN)
+
+
+@get(AUTHORIZE, include_in_schema=False, guards=[reachable, anyone])
+async def ask_consent(
+    request: Request[Any, Any, Any],
+    desk: NamedDependency[Desk],
+) -> Template | Redirect:
+    """Shows whoever is signed in what a wallet wishes; others sign in first and come back."""
+    query = _query(request)
+    wish = await _wish(desk, query)
+    if wish is None:
+        return _notice(request, "wrong", status=400)
+    caller = request.scope.get("user")
+    if not isinstance(caller, Caller) or not caller.has(*HOLDERS):
+        here = f"{AUTHORIZE}?{urlencode(query)}"
+        return Redirect(f"/login?return_to={quote(here, safe='')}", status_code=303)
+    if await people.whoami(desk.session, caller) is None:
+        return _notice(request, "connect", link="/card")
+    target = urlsplit(wish.redirect_uri)
+    # A form's answer may lead to the wallet only where the page's policy names it.
+    there = (
+        f"{target.scheme}://{target.netloc}" if target.scheme in {"https", "http"} else f"{target.scheme}:"
+    )
+    return _page(
+        request,
+        "issuers/consent.html",
+        headers={"Content-Security-Policy": content_security_policy(there)},
+        wallet=wish.client_name or wish.client_id,
+        target=target.hostname if target.scheme in {"https", "http"} else f"{target.scheme}:",
+        client_id=wish.client_id,
+        request_uri=query["request_uri"],
+        keep=urlencode({name: query[name] for name in ("client_id", "request_uri")}) + "&",
+    )
+
+
+@post(
+    AUTHORIZE,
+    include_in_schema=False,
+    status_code=303,
+    guards=[reachable, allow(*HOLDERS)],
+)
+async def take_decision(
+    request: Request[Any, Any, Any],
+    caller: NamedDependency[Caller],
+    desk: NamedDependency[Desk],
+) -> Template | Redirect:
+    """Sends the browser back to the wallet, with a code or with a refusal."""
+    try:
+        form = await form_of(request)
+    except OAuthError:
+        return _notice(request, "wrong", status=400)
+    wish = await _wish(desk, form)
+    decision = form.get("decision")
+    if wish is None or decision not in {"allow", "deny"}:
+        return _notice(request, "wrong", status=400)
+    person_id = await people.whoami(desk.session, caller)
+    if decision == "deny" or person_id is None:
+        where = await consenting.deny(desk, wish, "the person did not agree")
+    else:
+        where = await consenting.allow(desk, caller, person_id, wish)
+    return Redirect(where, status_code=303)
+
+
+def _query(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """The two parameters that count, each given once; what else stands there was not pushed and is not heard."""
+    said = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    named = [(name, value) for name, value in said if name in {"client_id", "request_uri"}]
+    return dict(named) if len(named) == len(dict(named)) else {}
+
+
+async def _wish(desk: Desk, said: dict[str, str]) -> PushedRequest | None:
+    client_id, request_uri = said.get("client_id"), said.get("request_uri")
+    if not client_id or not request_uri:
+        return None
+    return await pushed(desk.session, client_id, request_uri, desk.now)
+
+
+def _page(
+    request: Request[Any, Any, Any],
+    name: str,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    **context: Any,
+) -> Template:
+    language = language_of(request)
+    return Template(
+        name,
+        status_code=status,
+        headers=headers,
+        context={"language": language, "languages": LANGUAGES, "t": texts(TEXTS)[language], **context},
+    )
+
+
+def _notice(request: Request[Any, Any, Any], what: str, *, status: int = 200, link: str = "") -> Template:
+    t = texts(TEXTS)[language_of(request)]
+    return _page(
+        request,
+        "issuers/notice.html",
+        status=status,
+        title=t[f"{what}_title"],
+        text=t[what],
+        link=f"{link}?lang={language_of(request)}" if link else "",
+        link_text=t.get(f"{what}_do", ""),
+    )
+
+
+router = Router(
+    "/",
+    route_handlers=[ask_consent, take_decision],
+    dependencies={"desk": Provide(provide_desk, sync_to_thread=False)},
+)
