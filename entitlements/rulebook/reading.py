@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import yaml
 
 from core.errors import Unprocessable
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, LANGUAGES, vocabulary
-from entitlements.language import Kind, RuleError, Tree, Type, Value, Vocabulary, parse
+from entitlements.language import Kind, Mismatch, RuleError, Tree, Type, Value, Vocabulary, parse
 from entitlements.language import tree as t
 from entitlements.language.days import ONE_DAY
+from entitlements.language.forms import read_form
+from entitlements.language.tables import Hit
 
 from .programmes import (
     AllowanceRule,
@@ -39,6 +41,7 @@ from .programmes import (
     Validity,
     WorkedCase,
 )
+from .tables import Written, first_fault, line_of, read_ground_rows, read_written
 
 UNITS = {kind.value: Type(kind) for kind in Kind if kind is not Kind.ENUM}
 PERIOD = re.compile(r"P(\d{1,2})([MY])")
@@ -57,6 +60,10 @@ class RulebookError(Unprocessable):
     def __init__(self, message: str, file: str, line: int) -> None:
         super().__init__(f"{file}, line {line}: {message}", file=file, line=line)
         self.message, self.file, self.line = message, file, line
+
+    def noting(self, more: str) -> "RulebookError":
+        """The same, with something added at the end."""
+        return RulebookError(self.message + more, self.file, self.line)
 
 
 class _Section(dict[Any, Any]):
@@ -127,6 +134,8 @@ class _Page:
             raise RulebookError("a mapping is needed here", file, above.section.line if above else 1)
         self.section: _Section = section
         self.file = file
+        self.tables: list[tuple[_Page, str, Written]] = [] if above is None else above.tables
+        """The decision tables of the file as far as it is read, each with where it stands."""
 
     def wrong(self, message: str, key: str = "") -> RulebookError:
         return RulebookError(message, self.file, self.section.lines.get(key, self.section.line))
@@ -185,21 +194,42 @@ class _Page:
         return Origin(self.text("statute"), self.text("source", ""), self.get("assumption", bool, False))
 
     def rule(self, key: str, known: Vocabulary, wanted: Type = t.BOOL) -> Tree:
-        text = self.section.get(key)
-        if isinstance(text, bool):
-            text = "true" if text else "false"
-        if not isinstance(text, str):
-            raise self.wrong(f"{key} must be a rule", key)
+        given = self.section.get(key)
+        if isinstance(given, bool):
+            given = "true" if given else "false"
         try:
-            tree = parse(text, known)
+            if isinstance(given, str):
+                tree = self._parsed(given, known)
+            elif isinstance(given, _Section) and set(given) == {"form"}:
+                tree = read_form(given["form"], known)
+            elif isinstance(given, _Section) and set(given) == {"table"} and isinstance(given["table"], dict):
+                tree, written = read_written(given["table"], known)
+                self.tables.append((self, key, written))
+            else:
+                raise self.wrong(f"{key} must be a rule: a text, a form or a table", key)
         except RuleError as error:
-            line = self.section.lines[key] + error.line - 1
-            raise RulebookError(
-                f"{error.message} (column {error.column} of {key})", self.file, line
-            ) from None
+            raise self.misread(error, key) from None
         if tree.type != wanted:
             raise self.wrong(f"{key} must answer with {wanted}, but this is {tree.type}", key)
         return tree
+
+    def _parsed(self, text: str, known: Vocabulary) -> Tree:
+        doubts: list[RuleError] = []
+        tree = parse(text, known, doubts=doubts)
+        for doubt in doubts:
+            raise doubt
+        return tree
+
+    def misread(self, error: RuleError, key: str) -> RulebookError:
+        """A rule that cannot be read, with its line in the file."""
+        given = self.section.get(key)
+        if error.place:
+            below = next(iter(given)) if isinstance(given, _Section) else ""
+            line = line_of(given, f"{below}.{error.place}") or self.section.lines[key]
+            return RulebookError(f"{error.place}: {error.message}", self.file, line)
+        line = self.section.lines[key] + max(error.line, 1) - 1
+        column = f" (column {error.column} of {key})" if error.line else ""
+        return RulebookError(f"{error.message}{column}", self.file, line)
 
     def optional_rule(self, key: str, known: Vocabulary, wanted: Type = t.BOOL) -> Tree | None:
         return self.rule(key, known, wanted) if key in self.section else None
@@ -286,7 +316,7 @@ def _parameter(name: str, page: _Page) -> Parameter:
         entry.only("from", "value", *NOTED)
         try:
             value = t.Literal(unit, cast("Value", entry.section.get("value"))).value
-        except t.Mismatch:
+        except Mismatch:
             raise entry.wrong(f"the value of {name} must be {unit}", "value") from None
         dated = DatedValue(entry.day("from"), value, entry.origin())
         if values and dated.since <= values[-1].since:
@@ -320,6 +350,12 @@ def _programme(
             raise entry.wrong(
                 f"{name} has no rule from {before.until + ONE_DAY} to {version.since - ONE_DAY}", "from"
             )
+        for where, key, written in entry.tables:
+            fault = first_fault(written, parameters, version.since, version.until)
+            if fault is not None:
+                on = "" if fault[0] == version.since else f" (from {fault[0]} on)"
+                raise where.misread(fault[1], key).noting(on)
+        entry.tables.clear()
         for used in sorted({used for tree in version.trees() for used in tree.parameters()}):
             if parameters[used].on(version.since) is None:
                 first = parameters[used].values[0].since
@@ -344,8 +380,11 @@ def _version(
     since, until = page.day("from"), page.get("until", date, None)
     if until is not None and until < since:
         raise page.wrong("a rule ends on or after its first day", "until")
+    hit = page.one_of("hit", ("first", "any"), "first")
     if isinstance(page.section.get("grounds"), str):
         grounds = shared[page.one_of("grounds", tuple(shared))]
+    elif isinstance(page.section.get("grounds"), _Section):
+        grounds, hit = _ground_table(page, known)
     else:
         grounds = _grounds(page, "grounds", known)
     if (asked := page.get("on_request", bool, None)) is not None:
@@ -356,7 +395,7 @@ def _version(
         until=until,
         origin=page.origin(),
         requirements=tuple(_requirement(entry, known) for entry in page.pages("requires")),
-        hit=page.one_of("hit", ("first", "any"), "first"),
+        hit=hit,
         grounds=grounds,
         otherwise=page.reason("otherwise"),
         referrals=tuple(_referral(entry, known) for entry in page.pages("refer")),
@@ -375,7 +414,28 @@ def _requirement(page: _Page, known: Vocabulary) -> Requirement:
 
 
 def _grounds(page: _Page, key: str, known: Vocabulary) -> tuple[Ground, ...]:
-    grounds = tuple(_ground(entry, known) for entry in page.pages(key))
+    return _told_apart(page, key, tuple(_ground(entry, known) for entry in page.pages(key)))
+
+
+def _ground_table(page: _Page, known: Vocabulary) -> tuple[tuple[Ground, ...], Literal["first", "any"]]:
+    """Grounds as the rows of a decision table: of those that hold the first counts, or where all are collected any."""
+    below = page.page("grounds")
+    below.only("table")
+    if "hit" in page.section:
+        raise page.wrong("the table of grounds says itself which hit counts", "hit")
+    table = below.page("table")
+    try:
+        conditions, written = read_ground_rows(table.section, known)
+    except RuleError as error:
+        raise page.misread(error, "grounds") from None
+    page.tables.append((page, "grounds", written))
+    grounds = tuple(
+        _ground(row, known, when) for row, when in zip(table.pages("rows"), conditions, strict=True)
+    )
+    return _told_apart(page, "grounds", grounds), "any" if written.hit is Hit.COLLECT else "first"
+
+
+def _told_apart(page: _Page, key: str, grounds: tuple[Ground, ...]) -> tuple[Ground, ...]:
     if not grounds:
         raise page.wrong("a rule needs at least one ground", key)
     if len({ground.name for ground in grounds}) < len(grounds):
@@ -383,11 +443,11 @@ def _grounds(page: _Page, key: str, known: Vocabulary) -> tuple[Ground, ...]:
     return grounds
 
 
-def _ground(page: _Page, known: Vocabulary) -> Ground:
+def _ground(page: _Page, known: Vocabulary, when: Tree | None = None) -> Ground:
     page.only("name", "when", "payer", "reason", "on_request", "reaches_back", *NOTED)
     return Ground(
         name=page.text("name"),
-        when=page.rule("when", known),
+        when=page.rule("when", known) if when is None else when,
         payer=page.text("payer", None),
         reason=page.reason(),
         origin=page.origin(),

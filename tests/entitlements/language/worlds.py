@@ -6,7 +6,18 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
 
-from entitlements.language import Kind, Node, Speakable, Stated, Subject, Tree, Type, Value, Vocabulary
+from entitlements.language import (
+    Kind,
+    Mismatch,
+    Node,
+    Speakable,
+    Stated,
+    Subject,
+    Tree,
+    Type,
+    Value,
+    Vocabulary,
+)
 from entitlements.language import tree as t
 from entitlements.language.days import years_before
 
@@ -356,7 +367,7 @@ def _smaller_trees(tree: Tree) -> Iterator[Tree]:
             if below is not node and below.type == node.type:
                 try:
                     yield Tree(_replaced(tree.root, node, below))
-                except t.Mismatch:
+                except Mismatch:
                     continue
         if isinstance(node, t.And | t.Or) and len(node.terms) > 2:
             yield Tree(_replaced(tree.root, node, type(node)(node.terms[1:])))
