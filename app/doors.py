@@ -13,6 +13,7 @@ import entitlements.facts.routes
 import entitlements.grants.routes
 import entitlements.people.routes
 import entitlements.registers.routes
+import entitlements.releases.routes
 import entitlements.rulebook.routes
 import issuers.authorities.routes
 import issuers.credentials.routes
@@ -43,6 +44,7 @@ ROUTERS: list[Router] = [
     entitlements.allowances.routes.router,
     entitlements.grants.routes.router,
     *entitlements.decisions.routes.ROUTERS,
+    *entitlements.releases.routes.ROUTERS,
     entitlements.decisions.on_request.router,
     *entitlements.deliveries.routes.ROUTERS,
     entitlements.clearing.routes.router,

@@ -12,6 +12,8 @@ import entitlements.clearing.service
 import entitlements.decisions.service
 import entitlements.deliveries.service
 import entitlements.grants.service
+import entitlements.releases.checking
+import entitlements.releases.simulating
 import entitlements.requests.service
 import issuers.authorities.service
 import issuers.credentials.service
@@ -47,6 +49,8 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "allowances.turn": partial(entitlements.grants.service.turn_allowances, settings=settings),
         "requests.offer": partial(entitlements.requests.service.offer, vault=vault),
         "requests.expire": partial(entitlements.requests.service.expire, settings=settings, vault=vault),
+        "release.check": partial(entitlements.releases.checking.run_check, settings=settings),
+        "simulation.step": partial(entitlements.releases.simulating.run_simulation, settings=settings),
         "key.destroy": partial(issuers.authorities.service.destroy_key, vault=vault),
         "key.withdrawn": issuers.credentials.service.on_key_withdrawn,
         "holdings.changed": partial(issuers.credentials.service.on_holdings_changed, settings=settings),

@@ -14,8 +14,10 @@ import entitlements.ledger.models
 import entitlements.notices.models
 import entitlements.people.models
 import entitlements.registers.models
+import entitlements.releases.models
 import entitlements.requests.models
 import entitlements.rulebook.models
+import entitlements.simulations.models
 import issuers.authorities.models
 import issuers.credentials.models
 import issuers.openid.models

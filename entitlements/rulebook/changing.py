@@ -70,7 +70,11 @@ class Changes:
 
 
 class NothingToRestore(LookupError):
-    """A rule that a draft wants back was never in force."""
+    """A rule that a draft wants back was never released."""
+
+    def __init__(self, wanted: Restored) -> None:
+        super().__init__(f"{wanted.programme} never had the rule {wanted.rule_hash}")
+        self.line = wanted.line
 
 
 def merged(book: Rulebook, changes: Changes, known_rules: Mapping[str, RuleVersion]) -> Rulebook:
@@ -136,7 +140,7 @@ def _programmes(
 def _restored(wanted: Restored, known_rules: Mapping[str, RuleVersion]) -> RuleVersion:
     before = known_rules.get(wanted.rule_hash)
     if before is None or before.programme != wanted.programme:
-        raise NothingToRestore(f"{wanted.programme} never had the rule {wanted.rule_hash}")
+        raise NothingToRestore(wanted)
     return replace(before, since=wanted.since, until=wanted.until)
 
 

@@ -1,0 +1,1 @@
+"""How rules change: a draft, a gate that it must pass, a second person, and a day in the future."""

@@ -1,0 +1,215 @@
+"""Bring a draft through the gate: one job for each step, so that it can be watched, and goes on after a crash."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from core.access.rules import Caller
+from core.audit.service import note
+from core.clock import day_of
+from core.errors import Conflict
+from core.jobs.service import enqueue
+from core.settings import Settings
+from entitlements.language.days import ONE_DAY
+from entitlements.releases import gate
+from entitlements.releases.drafts import Draft, DraftClosed, release_of, revision, steps_of, understand
+from entitlements.releases.gate import Finding, Found
+from entitlements.releases.models import Check, CheckStep, Release, State, Status, Step
+from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.keeping import state_hash
+from entitlements.rulebook.rules import RulebookError
+from entitlements.simulations import service as simulations
+from entitlements.simulations.models import Simulation
+from entitlements.simulations.statements import Side
+
+
+class StillChecking(Conflict):
+    """The gate is at work on the draft."""
+
+    slug, title = "release-checking", "The checks of this draft are running"
+
+
+async def check(
+    session: AsyncSession, caller: Caller, release_id: UUID, *, now: datetime, settings: Settings
+) -> Check:
+    """Sends a draft through the gate; it goes on after the answer, step by step."""
+    taken = await session.execute(
+        update(Release)
+        .where(col(Release.id) == release_id, col(Release.status).in_((Status.DRAFT, Status.READY)))
+        .values(status=Status.CHECKING)
+        .returning(Release)
+        .execution_options(populate_existing=True)
+    )
+    release = taken.scalar_one_or_none()
+    if release is None:
+        standing = await release_of(session, release_id)
+        raise StillChecking if standing.status is Status.CHECKING else DraftClosed
+    today = day_of(now, settings.zone)
+    try:
+        draft = await understand(session, await revision(session, release), settings)
+        day, base = draft.first_day(today), draft.base_hash
+    except RulebookError:
+        day, base = today + ONE_DAY, state_hash(await rulebook.in_force(session))
+    row = Check(
+        release_id=release.id,
+        content_hash=release.content_hash,
+        base_hash=base,
+        # What the types will refuse is not asked of the day that has passed.
+        day=max(day, today),
+        asked_by=caller.principal_id,
+        asked_at=now,
+    )
+    session.add(row)
+    await session.flush()
+    session.add_all(CheckStep(check_id=row.id, step=step, position=n) for n, step in enumerate(Step))
+    await session.flush()
+    note(session, caller, "release.checked", ("release", release.id), now=now, content=release.content_hash)
+    await enqueue(session, "release.check", {"check_id": str(row.id)}, run_at=now)
+    return row
+
+
+async def run_check(
+    session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings
+) -> None:
+    """The job: does the next step of a run, and owes the one after it."""
+    row = await session.get(Check, UUID(payload["check_id"]))
+    if row is None or row.state is not State.WAITING:
+        return
+    release = await release_of(session, row.release_id)
+    today = day_of(now, settings.zone)
+    draft: Draft | RulebookError
+    try:
+        draft = await understand(session, await revision(session, release), settings)
+        base = draft.base_hash
+    except RulebookError as error:
+        draft, base = error, state_hash(await rulebook.in_force(session))
+    if (release.content_hash, base) != (row.content_hash, row.base_hash):
+        await _finish(session, row, State.OVERTAKEN, now)
+        return
+    steps = await steps_of(session, row.id)
+    step = next(one for one in steps if one.state is State.WAITING)
+    if isinstance(draft, RulebookError):
+        said = Finding("cannot-be-read", f"line {draft.line}: {draft.message}")
+        found = Found((said,))
+    else:
+        found = await _STEPS[step.step](_Run(session, row, draft, settings, today, now))
+    step.findings = [
+        {"code": f.code, "message": f.message, "programme": f.programme, "stops": f.stops}
+        for f in found.findings
+    ]
+    step.counts, step.finished_at = dict(found.counts), now
+    step.state = State.PASSED if found.passed else State.FAILED
+    session.add(step)
+    if not found.passed:
+        for later in steps:
+            if later.position > step.position:
+                later.state = State.NOT_REACHED
+                session.add(later)
+        await _finish(session, row, State.FAILED, now)
+    elif step.position == len(steps) - 1:
+        await _finish(session, row, State.PASSED, now)
+    else:
+        await enqueue(session, "release.check", {"check_id": str(row.id)}, run_at=now)
+
+
+async def _finish(session: AsyncSession, row: Check, state: State, now: datetime) -> None:
+    row.state, row.finished_at = state, now
+    session.add(row)
+    await session.flush()
+    await session.execute(
+        update(Release)
+        .where(
+            col(Release.id) == row.release_id,
+            col(Release.status) == Status.CHECKING,
+            col(Release.content_hash) == row.content_hash,
+        )
+        .values(status=Status.READY if state is State.PASSED else Status.DRAFT)
+        .execution_options(synchronize_session=False)
+    )
+    note(session, None, "release.gate", ("release", row.release_id), now=now, state=state.value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run of a draft through the gate, for each of its steps."""
+
+    session: AsyncSession
+    row: Check
+    draft: Draft
+    settings: Settings
+    today: date
+    now: datetime
+
+    @property
+    def side(self) -> Side:
+        """The rules by which people would be judged on the first day."""
+        concerned = self.draft.changes.concerned(self.draft.book)
+        return gate.concerned_side(self.draft.book, concerned, self.row.day)
+
+    async def sampled(self) -> list[UUID]:
+        """The persons on whom it is tried: the same ones in each step."""
+        size = self.settings.release_sample
+        return await gate.sample(self.session, self.row.content_hash, size, self.today)
+
+
+async def _types(run: _Run) -> Found:
+    return gate.sound(run.draft.standing, run.draft.book, run.draft.changes, run.today)
+
+
+async def _cases(run: _Run) -> Found:
+    return gate.worked(run.draft.book, run.draft.changes.concerned(run.draft.book))
+
+
+async def _invariants(run: _Run) -> Found:
+    return await gate.invariants(
+        run.session,
+        run.side,
+        run.draft.book,
+        on=run.row.day,
+        today=run.today,
+        sampled=await run.sampled(),
+    )
+
+
+async def _differential(run: _Run) -> Found:
+    return await gate.differential(
+        run.session, run.side, on=run.row.day, today=run.today, sampled=await run.sampled()
+    )
+
+
+async def _simulation(run: _Run) -> Found:
+    row, draft = run.row, run.draft
+    wanted = Simulation(
+        asked_by=row.asked_by,
+        asked_at=run.now,
+        release_id=row.release_id,
+        content_hash=row.content_hash,
+        base_hash=row.base_hash,
+        before_on=row.day,
+        after_on=row.day,
+        on=row.day,
+        threshold=run.settings.simulation_threshold,
+    )
+    simulation = await simulations.ask(run.session, wanted)
+    compared = await simulations.step(
+        run.session, simulation, draft.standing, draft.book, today=run.today, now=run.now
+    )
+    assert compared is not None
+    found = gate.ends_many(compared, run.settings)
+    row.simulation_id, row.ends_many = simulation.id, bool(found.findings)
+    run.session.add(row)
+    return found
+
+
+_STEPS = {
+    Step.TYPES: _types,
+    Step.CASES: _cases,
+    Step.INVARIANTS: _invariants,
+    Step.DIFFERENTIAL: _differential,
+    Step.SIMULATION: _simulation,
+}
