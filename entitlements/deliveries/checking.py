@@ -251,11 +251,9 @@ async def _ask_for_links(session: AsyncSession, vault: Vault, delivery: Delivery
         some = found.all()
         if not some:
             return
-        said = {hashed: opened(vault, hashed, sealed) for _, hashed, sealed in some if sealed}
-        numbers = {hashed: str(content["number"]) for hashed, content in said.items()}
-        named = {
-            hashed: identity for hashed, one in said.items() if (identity := identity_in(one)) is not None
-        }
+        said = [(hashed, opened(vault, hashed, sealed)) for _, hashed, sealed in some if sealed]
+        numbers = {hashed: str(content["number"]) for hashed, content in said}
+        named = {hashed: identity for hashed, one in said if (identity := identity_in(one)) is not None}
         await open_reviews(session, vault, delivery.register_id, numbers, now, identities=named)
         after = some[-1][0]
 
