@@ -1,19 +1,82 @@
-"""Puts many rows into a table in one go: COPY on PostgreSQL, one prepared statement on SQLite."""
+"""Many at once: rows into a table by COPY (PostgreSQL) or one prepared statement (SQLite), ids as one parameter."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Table, select
+from sqlalchemy import ARRAY, Boolean, Column, Dialect, String, Table, bindparam, column, func, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import SQLModel
 
 T = TypeVar("T")
 
-CHUNK = 1_000
-"""Ids in one IN list: well below what either database takes."""
+CHUNK = 5_000
+"""Ids that are asked for at once: what comes back is held in memory."""
+
+
+class _Many(TypeDecorator[Collection[Any]]):
+    """Many values of one type as a single parameter: an array, or a JSON list where there are none."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, kind: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        kind = String() if dialect.name == "sqlite" else ARRAY(self.kind)
+        return dialect.type_descriptor(kind)
+
+    def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if dialect.name != "sqlite":
+            return list(value)
+        process = self.kind.dialect_impl(dialect).bind_processor(dialect)
+        return json.dumps([process(one) for one in value] if process else list(value))
+
+
+class _Among(FunctionElement[bool]):
+    inherit_cache = True
+    type = Boolean()
+
+
+@compiles(_Among)
+def _any(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+    column, values = element.clauses
+    return f"({compiler.process(column, **how)} = ANY ({compiler.process(values, **how)}))"
+
+
+@compiles(_Among, "sqlite")
+def _each(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+    column, values = element.clauses
+    within = f"SELECT value FROM json_each({compiler.process(values, **how)})"  # noqa: S608
+    return f"({compiler.process(column, **how)} IN ({within}))"
+
+
+def among(column: ColumnElement[Any], values: Collection[Any] | str) -> ColumnElement[bool]:
+    """Whether the column's value is one of these, however many: `IN`, but one parameter and one statement for all.
+
+    A list of a thousand parameters is read, planned and kept by the database again for every length (measured:
+    more than the work itself). A name in place of the values is a parameter that the caller gives later. For
+    numbers, words and ids; bytes have no place in a JSON list.
+    """
+    kind = _Many(column.type)
+    given: Any = (
+        bindparam(values, type_=kind)
+        if isinstance(values, str)
+        else bindparam(None, list(values), type_=kind, unique=True)
+    )
+    return _Among(column, given)
 
 
 def table_of(model: type[SQLModel]) -> Table:
@@ -37,8 +100,31 @@ def chunks(items: Sequence[T], size: int = CHUNK) -> Iterable[Sequence[T]]:
 
 async def insert_new(session: AsyncSession, model: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
     """Inserts the rows that break no constraint, and passes over those that are there already."""
-    if rows:
+    if not rows:
+        return
+    if session.get_bind().dialect.name == "sqlite":
         await session.execute(insert_for(session, model).on_conflict_do_nothing(), list(rows))
+        return
+    # A column at a time: one statement, whatever the number of rows.
+    table = table_of(model)
+    names = [one.name for one in table.columns if one.name in rows[0] or one.default is not None]
+    given = {
+        f"given_{name}": [row[name] if name in row else _default(table.c[name]) for row in rows]
+        for name in names
+    }
+    unnested = (
+        func.unnest(*(bindparam(f"given_{name}", type_=_Many(table.c[name].type)) for name in names))
+        .table_valued(*(column(name, table.c[name].type) for name in names), name="given")
+        .render_derived()
+    )
+    values = select(*(unnested.c[name] for name in names))
+    statement = postgres_insert(table).from_select(names, values, include_defaults=False)
+    await session.execute(statement.on_conflict_do_nothing(), given)
+
+
+def _default(missing: Column[Any]) -> Any:
+    made: Any = missing.default
+    return made.arg(None) if made.is_callable else made.arg
 
 
 async def insert_rows(

@@ -28,7 +28,7 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
 
-from core.bulk import chunks, insert_new
+from core.bulk import among, chunks, insert_new
 from core.database import Moment
 from core.vault import Vault
 from entitlements.deliveries.checking import mentioned, said_rows, waiting
@@ -191,7 +191,7 @@ class _One:
             rows = await self.session.execute(
                 select(DeliveryStatement).where(
                     col(DeliveryStatement.delivery_id) == self.delivery_id,
-                    col(DeliveryStatement.number).in_(some),
+                    among(col(DeliveryStatement.number), some),
                 )
             )
             found.update((row.number, row) for row in rows.scalars())
@@ -206,7 +206,7 @@ class _One:
             return set()
         new = {row.person_id for row in said if row.person_id is not None}
         for some in chunks(sorted(new)):
-            known = await self.session.execute(select(col(Person.id)).where(col(Person.id).in_(some)))
+            known = await self.session.execute(select(col(Person.id)).where(among(col(Person.id), some)))
             new = new.difference(known.scalars())
         await make_persons(self.session, sorted(new), self.now)
         contents = await self._contents()
@@ -378,7 +378,7 @@ class _One:
         )
         special = [(subject, count) for subject, count in found]
         for some in chunks(sorted({subject for subject, _ in special})):
-            about = or_(col(one.person_id).in_(some), col(one.household_id).in_(some))
+            about = or_(among(col(one.person_id), some), among(col(one.household_id), some))
             await self._mark(about, settles=True)
         await self._refuse_repeated(said, sorted({subject for subject, count in special if count > 1}))
 
@@ -394,7 +394,7 @@ class _One:
                     col(said.kind),
                     col(said.valid_from),
                 )
-                .where(together, or_(col(one.person_id).in_(some), col(one.household_id).in_(some)))
+                .where(together, or_(among(col(one.person_id), some), among(col(one.household_id), some)))
                 .order_by(col(row.position))
             )
             taken: dict[tuple[Any, ...], int] = {}
@@ -414,7 +414,7 @@ class _One:
                     .where(
                         col(DeliveryRow.delivery_id) == self.delivery_id,
                         parts,
-                        col(DeliveryRow.position).in_(some),
+                        among(col(DeliveryRow.position), some),
                     )
                     .values(result=result.value)
                     .execution_options(synchronize_session=False)
@@ -428,7 +428,7 @@ class _One:
             found = await self.session.execute(
                 select(func.count()).where(
                     col(DeliveryRow.delivery_id) == self.delivery_id,
-                    col(DeliveryRow.position).in_(some),
+                    among(col(DeliveryRow.position), some),
                     col(DeliveryRow.part) == 0,
                     col(DeliveryRow.result).is_not(None),
                 )
@@ -564,7 +564,7 @@ class _One:
             )
             found = await self.session.execute(
                 select(col(Person.id)).where(
-                    col(Person.id).in_(some), stands, ~mentioned(self.delivery_id, col(Person.id))
+                    among(col(Person.id), some), stands, ~mentioned(self.delivery_id, col(Person.id))
                 )
             )
             listed.update(found.scalars())
@@ -589,7 +589,7 @@ class _One:
         *few, most = sorted(by_result, key=lambda result: len(by_result[result])) or [Result.ACCEPTED]
         for result in few:
             for some in chunks(by_result[result]):
-                these = col(DeliverySubject.place).in_(some)
+                these = among(col(DeliverySubject.place), some)
                 count = await self._count(these)
                 rest -= count
                 self.tally[result.value] += count

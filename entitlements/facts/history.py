@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from core.bulk import chunks, insert_new, insert_rows, table_of
+from core.bulk import among, chunks, insert_new, insert_rows, table_of
 from core.database import new_id
 from entitlements.facts.models import Fact
 from entitlements.facts.rules import Denial, Piece, Statement, last_day, settle
@@ -354,7 +354,7 @@ async def _fact_rows(
             for counts in (col(Fact.known_until).is_(None), col(Fact.known_until).is_not(None)):
                 rows = await session.execute(
                     select(*(table_of(Fact).c[name] for name in _FACT_COLUMNS)).where(
-                        column.in_(some),
+                        among(column, some),
                         col(Fact.kind).in_(kinds),
                         col(Fact.register_id) == register_id,
                         counts,
@@ -372,7 +372,7 @@ async def _close(
     for some in chunks(ids):
         await session.execute(
             update(model)
-            .where(col(model.id).in_(some))
+            .where(among(col(model.id), some))
             .values(known_until=now)
             .execution_options(synchronize_session=False)
         )
@@ -388,7 +388,7 @@ async def _confirm(
         for some in chunks(ids):
             await session.execute(
                 update(model)
-                .where(col(model.id).in_(some))
+                .where(among(col(model.id), some))
                 .values(confirmed_at=moment)
                 .execution_options(synchronize_session=False)
             )
@@ -415,7 +415,7 @@ async def deny(
             rows = await session.execute(
                 select(column, col(Fact.kind))
                 .where(
-                    column.in_(some),
+                    among(column, some),
                     col(Fact.register_id) == register_id,
                     col(Fact.known_until).is_(None),
                     # What was said since the newest list, none of them denies.
@@ -444,7 +444,7 @@ async def deny(
     for some in chunks(sorted(person_ids)):
         places = await session.execute(
             select(col(Membership.person_id)).where(
-                col(Membership.person_id).in_(some),
+                among(col(Membership.person_id), some),
                 col(Membership.register_id) == register_id,
                 col(Membership.known_until).is_(None),
                 col(Membership.confirmed_at) < newest,
@@ -500,7 +500,7 @@ async def learn_members(
                 col(Membership.confirmed_at),
                 col(Membership.stated_from),
                 col(Membership.stated_at),
-            ).where(col(Membership.household_id).in_(some))
+            ).where(among(col(Membership.household_id), some))
         )
         for household_id, person_id, confirmed_at, stated_from, stated_at in rows:
             members[household_id][confirmed_at, stated_from].add(person_id)
@@ -558,7 +558,7 @@ async def learn_members(
         for some_ids in chunks(ids):
             await session.execute(
                 update(Roster)
-                .where(col(Roster.id).in_(some_ids))
+                .where(among(col(Roster.id), some_ids))
                 .values(stated_at=moment)
                 .execution_options(synchronize_session=False)
             )
@@ -581,7 +581,7 @@ async def _settle_members(
     for some in chunks(sorted(person_ids)):
         rows = await session.execute(
             select(*(table_of(Membership).c[name] for name in _MEMBER_COLUMNS)).where(
-                col(Membership.person_id).in_(some), col(Membership.register_id) == register_id
+                among(col(Membership.person_id), some), col(Membership.register_id) == register_id
             )
         )
         for row in rows:
@@ -625,7 +625,7 @@ async def _rosters(session: AsyncSession, household_ids: Sequence[Any]) -> dict[
     await session.flush()
     found: dict[UUID, list[Any]] = defaultdict(list)
     for some in chunks(household_ids):
-        rows = await session.execute(select(Roster).where(col(Roster.household_id).in_(some)))
+        rows = await session.execute(select(Roster).where(among(col(Roster.household_id), some)))
         for row in rows.scalars():
             found[row.household_id].append(_Roster(row.id, row.stated_from, row.stated_next, row.stated_at))
     return found

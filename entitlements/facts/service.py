@@ -4,36 +4,24 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    Date,
-    String,
-    Uuid,
-    and_,
-    bindparam,
-    case,
-    cast,
     delete,
-    func,
-    insert,
-    literal_column,
     or_,
     select,
-    union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
 
-from core.bulk import chunks, table_of
+from core.bulk import among, chunks
 from core.errors import Unprocessable
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, REGISTERS
+from entitlements.facts.deriving import derive
 from entitlements.facts.history import plain
-from entitlements.facts.models import CURRENT, UNTIL, Fact, column_type
+from entitlements.facts.models import CURRENT, UNTIL, Fact
 from entitlements.facts.rules import OPEN, Held, Holding, complete, held_on, next_turn
 from entitlements.language import Kind, Stated, Subject, Value
 from entitlements.people.models import Membership, Person
@@ -108,270 +96,6 @@ def _first_moment(day: date) -> datetime:
 
 # ---- the wide row ----
 
-_MENTIONED = "__mentioned"
-
-
-def _or_none(value: ColumnElement[Any], none: Any) -> ColumnElement[Any]:
-    return case((value == none, None), else_=value)
-
-
-@cache
-def _derive(dialect: str) -> Insert:
-    """The statement that derives the wide rows of some persons from the history."""
-    on = bindparam("on", type_=Date())
-    everybody: Any = bindparam("aliases", expanding=True)
-    root = func.coalesce(Person.merged_into, Person.id)
-    person = table_of(Person)
-    values = ("value_int", "value_text", "value_day")
-
-    own: Any = (
-        select(
-            root.label("person"),
-            *(col(getattr(Fact, name)).label(name) for name in ("kind", *values)),
-            col(Fact.valid_from).label("first"),
-            col(Fact.valid_until).label("last"),
-            col(Fact.valid_next).label("following"),
-            cast(col(Fact.register_id), String(36)).label("register"),
-            col(Fact.known_from).label("known_from"),
-        )
-        .join(Person, col(Person.id) == col(Fact.person_id))
-        .where(
-            col(Fact.person_id).in_(everybody),
-            col(Fact.known_until).is_(None),
-            col(Fact.withdrawn).is_(False),
-            col(Fact.valid_next) > on,
-        )
-    )
-
-    def later(a: Any, b: Any) -> Any:
-        return case((a > b, a), else_=b)
-
-    def earlier(a: Any, b: Any) -> Any:
-        return case((a < b, a), else_=b)
-
-    living = (
-        select(
-            root.label("person"),
-            col(Membership.household_id).label("household_id"),
-            col(Membership.valid_from).label("valid_from"),
-            col(Membership.valid_until).label("valid_until"),
-            col(Membership.valid_next).label("valid_next"),
-            col(Membership.known_from).label("known_from"),
-        )
-        .join(Person, col(Person.id) == col(Membership.person_id))
-        .where(
-            col(Membership.person_id).in_(everybody),
-            col(Membership.known_until).is_(None),
-            col(Membership.valid_next) > on,
-        )
-        .cte("living")
-    )
-    w = living.c
-    shared: Any = (
-        select(
-            w.person,
-            *(col(getattr(Fact, name)).label(name) for name in ("kind", *values)),
-            later(col(Fact.valid_from), w.valid_from).label("first"),
-            earlier(col(Fact.valid_until), w.valid_until).label("last"),
-            earlier(col(Fact.valid_next), w.valid_next).label("following"),
-            cast(col(Fact.register_id), String(36)).label("register"),
-            later(col(Fact.known_from), w.known_from).label("known_from"),
-        )
-        .join(living, w.household_id == col(Fact.household_id))
-        .where(
-            # Said twice, so that the database begins with these few households and not with all facts.
-            col(Fact.household_id).in_(select(w.household_id)),
-            col(Fact.known_until).is_(None),
-            col(Fact.withdrawn).is_(False),
-            col(Fact.valid_next) > on,
-            col(Fact.valid_from) < w.valid_next,
-            w.valid_from < col(Fact.valid_next),
-        )
-    )
-    pieces = union_all(own, shared).cte("pieces")
-    p = pieces.c
-
-    # What holds today, one row per person and fact. Values of different registers that differ contradict.
-    contradiction = or_(*(func.coalesce(func.min(p[name]) != func.max(p[name]), False) for name in values))
-    today = (
-        select(
-            p.person,
-            p.kind,
-            *(func.max(p[name]).label(name) for name in values),
-            contradiction.label("contradiction"),
-            func.min(p.first).label("first"),
-            func.max(p.last).label("last"),
-            func.max(p.following).label("following"),
-            func.max(p.register).label("register"),
-            func.max(p.known_from).label("known_from"),
-        )
-        .where(p.first <= on)
-        .group_by(p.person, p.kind)
-        .cte("today")
-    )
-    t = today.c
-
-    # Periods of the same value that follow without a gap prolong it; few have one, and only they are sorted.
-    coming = (
-        select(p.person, p.kind, p.first, p.last, p.following)
-        .join(today, and_(t.person == p.person, t.kind == p.kind))
-        .where(p.first > on, *(p[name].is_not_distinct_from(t[name]) for name in values))
-    )
-    future = select(p.person, p.kind).where(p.first > on).distinct().cte("future")
-    chained = (
-        select(t.person, t.kind, t.first, t.last, t.following)
-        .join(future, and_(future.c.person == t.person, future.c.kind == t.kind))
-        .union_all(coming)
-        .cte("chained")
-    )
-    c = chained.c
-    before = func.max(c.following).over(
-        partition_by=(c.person, c.kind), order_by=(c.first, c.following), rows=(None, -1)
-    )
-    gaps = select(
-        c.person, c.kind, c.first, c.last, c.following, case((c.first > before, 1), else_=0).label("gap")
-    ).cte("gaps")
-    g = gaps.c
-    runs = select(
-        g.person,
-        g.kind,
-        g.last,
-        func.sum(g.gap)
-        .over(partition_by=(g.person, g.kind), order_by=(g.first, g.following), rows=(None, 0))
-        .label("run"),
-    ).cte("runs")
-    r = runs.c
-    prolonged = (
-        select(r.person, r.kind, func.max(r.last).label("last"))
-        .where(r.run == 0)
-        .group_by(r.person, r.kind)
-        .cte("prolonged")
-    )
-    until = func.coalesce(prolonged.c.last, t.last)
-    holds = (
-        select(
-            t.person,
-            t.kind,
-            *(t[name] for name in values),
-            t.contradiction,
-            t.first,
-            _or_none(until, OPEN).label("until"),
-            t.register,
-            t.known_from,
-        )
-        .outerjoin(prolonged, and_(prolonged.c.person == t.person, prolonged.c.kind == t.kind))
-        .cte("holds")
-    )
-    h = holds.c
-
-    # The household of each kind: the one stated last, where two registers or two merged persons differ.
-    members = (
-        select(
-            root.label("person"),
-            col(Membership.kind).label("kind"),
-            col(Membership.household_id).label("household"),
-            func.row_number()
-            .over(
-                partition_by=(root, col(Membership.kind)),
-                order_by=(
-                    col(Membership.confirmed_at).desc(),
-                    cast(col(Membership.household_id), String(36)).desc(),
-                ),
-            )
-            .label("place"),
-        )
-        .join(Person, col(Person.id) == col(Membership.person_id))
-        .where(
-            col(Membership.person_id).in_(everybody),
-            col(Membership.known_until).is_(None),
-            col(Membership.valid_from) <= on,
-            col(Membership.valid_next) > on,
-        )
-        .cte("members")
-    )
-    m = members.c
-    in_household = (
-        select(
-            m.person,
-            *(
-                func.max(case((m.kind == literal_column(f"'{name}'"), cast(m.household, String(36))))).label(
-                    name
-                )
-                for name in HOUSEHOLDS
-            ),
-        )
-        .where(m.place == 1)
-        .group_by(m.person)
-        .cte("in_household")
-    )
-
-    # The next day on which anything that is known of the person begins or is over.
-    turns = union_all(
-        select(p.person, case((p.first > on, p.first), else_=p.following).label("turn")),
-        select(w.person, case((w.valid_from > on, w.valid_from), else_=w.valid_next).label("turn")),
-    ).cte("turns")
-    next_turns = (
-        select(turns.c.person, func.min(turns.c.turn).label("turn"))
-        .group_by(turns.c.person)
-        .cte("next_turns")
-    )
-
-    def pick(name: str, source: Any) -> ColumnElement[Any]:
-        return func.max(case((h.kind == literal_column(f"'{name}'"), source)))
-
-    picked: list[ColumnElement[Any]] = []
-    for name, kind in CATALOGUE.items():
-        source: Any = {
-            Kind.BOOL: h.value_int,
-            Kind.INT: h.value_int,
-            Kind.CENTS: h.value_int,
-            Kind.DAY: h.value_day,
-        }.get(kind.type, h.value_text)
-        until_then: Any = h.until
-        if not kind.always_known:
-            source = case((h.contradiction.is_(False), source))
-            until_then = case((h.contradiction.is_(False), until_then))
-        value = pick(name, source)
-        picked += [
-            (value != 0 if kind.type is Kind.BOOL else value).label(name),
-            pick(name, until_then).label(name + UNTIL),
-        ]
-        if kind.absent is not None:
-            picked.append(pick(name, literal_column("1")).label(name + _MENTIONED))
-    known = or_(h.contradiction.is_(False), h.kind.in_([n for n, k in CATALOGUE.items() if k.always_known]))
-    if dialect == "sqlite":
-        sources: Any = func.json_group_object(h.kind, func.json_array(h.first, h.register, h.known_from))
-        none: Any = literal_column("'{}'")
-    else:
-        sources = func.json_object_agg(h.kind, func.json_build_array(h.first, h.register, h.known_from))
-        none = literal_column("'{}'::json")
-    wide = select(h.person, *picked, sources.filter(known).label("sources")).group_by(h.person).cte("wide")
-    cells: list[ColumnElement[Any]] = []
-    for name, kind in CATALOGUE.items():
-        said: ColumnElement[Any] = wide.c[name]
-        if kind.absent is not None:
-            silence = bindparam(f"silence_{name}", type_=column_type(kind.type))
-            said = case((wide.c[name + _MENTIONED].is_(None), silence), else_=said)
-        cells += [said, wide.c[name + UNTIL]]
-    cap = bindparam("cap", type_=Date())
-    turn = next_turns.c.turn
-    query = (
-        select(
-            person.c.id,
-            on,
-            case((and_(turn.is_not(None), turn < cap), turn), else_=cap),
-            *(cast(in_household.c[name], Uuid()) for name in HOUSEHOLDS),
-            *cells,
-            func.coalesce(wide.c.sources, none),
-        )
-        .select_from(person)
-        .outerjoin(wide, wide.c.person == person.c.id)
-        .outerjoin(in_household, in_household.c.person == person.c.id)
-        .outerjoin(next_turns, next_turns.c.person == person.c.id)
-        .where(person.c.id.in_(bindparam("roots", expanding=True)))
-    )
-    return insert(CURRENT).from_select([c.name for c in CURRENT.columns], query)
-
 
 async def refresh(session: AsyncSession, person_ids: Iterable[UUID], on: date) -> None:
     """Derives the wide rows of these persons anew, for this day and for all days until something turns."""
@@ -388,15 +112,18 @@ async def refresh(session: AsyncSession, person_ids: Iterable[UUID], on: date) -
     for known_as, root in everybody.items():
         names[root].append(known_as)
     await session.flush()
-    statement = _derive(session.get_bind().dialect.name)
+    statement = derive(session.get_bind().dialect.name)
     for some in chunks(kept):
         mine = [known_as for root in some for known_as in names[root]]
         # Whoever derives the same persons at the same time waits here, and then sees what we wrote.
         await session.execute(
-            select(col(Person.id)).where(col(Person.id).in_(some)).order_by(col(Person.id)).with_for_update()
+            select(col(Person.id))
+            .where(among(col(Person.id), some))
+            .order_by(col(Person.id))
+            .with_for_update()
         )
         for gone in chunks(mine):
-            await session.execute(delete(CURRENT).where(CURRENT.c.person_id.in_(gone)))
+            await session.execute(delete(CURRENT).where(among(CURRENT.c.person_id, gone)))
         await session.execute(statement, {"on": on, "aliases": mine, "roots": some, "cap": cap, **defaults})
 
 
@@ -470,7 +197,7 @@ async def subjects(session: AsyncSession, person_ids: Iterable[UUID], on: date) 
 async def _wide_rows(session: AsyncSession, by: Any, ids: Collection[UUID]) -> dict[UUID, Any]:
     found: dict[UUID, Any] = {}
     for some in chunks(sorted(ids)):
-        rows = await session.execute(select(CURRENT).where(by.in_(some)))
+        rows = await session.execute(select(CURRENT).where(among(by, some)))
         found.update((row.person_id, row) for row in rows)
     return found
 
@@ -556,7 +283,7 @@ async def _memberships(
     found: dict[UUID, list[Membership]] = defaultdict(list)
     for some in chunks(list(everybody)):
         rows = await session.execute(
-            select(Membership).where(col(Membership.person_id).in_(some), *_known(Membership, known_at))
+            select(Membership).where(among(col(Membership.person_id), some), *_known(Membership, known_at))
         )
         for row in rows.scalars():
             found[everybody[row.person_id]].append(row)
@@ -577,7 +304,7 @@ async def _members_of(
     for some in chunks(sorted(household_ids)):
         rows = await session.execute(
             select(col(Membership.person_id)).where(
-                col(Membership.household_id).in_(some), *_known(Membership, known_at)
+                among(col(Membership.household_id), some), *_known(Membership, known_at)
             )
         )
         found.update(rows.scalars())
@@ -612,7 +339,7 @@ async def _holdings(
     for by, ids in ((col(Fact.person_id), list(everybody)), (col(Fact.household_id), list(living))):
         for some in chunks(ids):
             facts = await session.execute(
-                select(Fact).where(by.in_(some), col(Fact.withdrawn).is_(False), *_known(Fact, known_at))
+                select(Fact).where(among(by, some), col(Fact.withdrawn).is_(False), *_known(Fact, known_at))
             )
             for row in facts.scalars():
                 if row.person_id is not None:
@@ -673,7 +400,7 @@ async def closure(session: AsyncSession, person_ids: Iterable[UUID]) -> set[UUID
     for some in chunks(list(everybody)):
         rows = await session.execute(
             select(col(Membership.household_id))
-            .where(col(Membership.person_id).in_(some), col(Membership.known_until).is_(None))
+            .where(among(col(Membership.person_id), some), col(Membership.known_until).is_(None))
             .distinct()
         )
         households.update(rows.scalars())

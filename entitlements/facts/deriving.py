@@ -1,0 +1,353 @@
+"""Derives the wide row of each person from the history: one statement, put together from its steps."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    Date,
+    String,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.elements import ColumnElement
+from sqlmodel import col
+
+from core.bulk import among, table_of
+from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
+from entitlements.facts.models import CURRENT, UNTIL, Fact, column_type
+from entitlements.facts.rules import OPEN
+from entitlements.language import Kind
+from entitlements.people.models import Membership, Person
+
+ON: ColumnElement[Any] = bindparam("on", type_=Date())
+VALUES = ("value_int", "value_text", "value_day")
+_MENTIONED = "__mentioned"
+_ROOT = func.coalesce(Person.merged_into, Person.id)
+
+
+@cache
+def derive(dialect: str) -> Insert:
+    """The statement that derives the wide rows of some persons.
+
+    Its parameters: `on`, the day; `aliases`, every id of these persons, and `roots`, those that they have today;
+    `cap`, the next day on which a register's silence begins to mean something; `silence_<fact>` for each fact of
+    which silence can mean something, what it says on that day.
+    """
+    living = _living()
+    pieces = union_all(_own(), _shared(living)).cte("pieces")
+    today = _today(pieces)
+    holds = _holds(pieces, today)
+    wide = _wide(holds, dialect)
+    return insert(CURRENT).from_select(
+        [column.name for column in CURRENT.columns],
+        _rows(wide, _in_household(), _next_turns(pieces, living), dialect),
+    )
+
+
+def _later(a: Any, b: Any) -> Any:
+    return case((a > b, a), else_=b)
+
+
+def _earlier(a: Any, b: Any) -> Any:
+    return case((a < b, a), else_=b)
+
+
+# ---- what is known of whom, from today on ----
+
+
+def _own() -> Any:
+    """What is stated of the persons themselves."""
+    return (
+        select(
+            _ROOT.label("person"),
+            *(col(getattr(Fact, name)).label(name) for name in ("kind", *VALUES)),
+            col(Fact.valid_from).label("first"),
+            col(Fact.valid_until).label("last"),
+            col(Fact.valid_next).label("following"),
+            col(Fact.register_id).label("register"),
+            col(Fact.known_from).label("known_from"),
+        )
+        .join(Person, col(Person.id) == col(Fact.person_id))
+        .where(
+            among(col(Fact.person_id), "aliases"),
+            col(Fact.known_until).is_(None),
+            col(Fact.withdrawn).is_(False),
+            col(Fact.valid_next) > ON,
+        )
+    )
+
+
+def _living() -> Any:
+    """Who belongs to which household, now and later."""
+    return (
+        select(
+            _ROOT.label("person"),
+            *(
+                col(getattr(Membership, name)).label(name)
+                for name in ("household_id", "valid_from", "valid_until", "valid_next", "known_from")
+            ),
+        )
+        .join(Person, col(Person.id) == col(Membership.person_id))
+        .where(
+            among(col(Membership.person_id), "aliases"),
+            col(Membership.known_until).is_(None),
+            col(Membership.valid_next) > ON,
+        )
+        .cte("living")
+    )
+
+
+def _shared(living: Any) -> Any:
+    """What is stated of a household, for each member and the days on which they belong to it."""
+    w = living.c
+    return (
+        select(
+            w.person,
+            *(col(getattr(Fact, name)).label(name) for name in ("kind", *VALUES)),
+            _later(col(Fact.valid_from), w.valid_from).label("first"),
+            _earlier(col(Fact.valid_until), w.valid_until).label("last"),
+            _earlier(col(Fact.valid_next), w.valid_next).label("following"),
+            col(Fact.register_id).label("register"),
+            _later(col(Fact.known_from), w.known_from).label("known_from"),
+        )
+        .join(living, w.household_id == col(Fact.household_id))
+        .where(
+            # Said twice, so that the database begins with these few households and not with all facts.
+            col(Fact.household_id).in_(select(w.household_id)),
+            col(Fact.known_until).is_(None),
+            col(Fact.withdrawn).is_(False),
+            col(Fact.valid_next) > ON,
+            col(Fact.valid_from) < w.valid_next,
+            w.valid_from < col(Fact.valid_next),
+        )
+    )
+
+
+# ---- what holds today, and until when ----
+
+
+def _today(pieces: Any) -> Any:
+    """What holds today, one row per person and fact. Values of different registers that differ contradict."""
+    p = pieces.c
+    differs = or_(*(func.coalesce(func.min(p[name]) != func.max(p[name]), False) for name in VALUES))
+    return (
+        select(
+            p.person,
+            p.kind,
+            *(func.max(p[name]).label(name) for name in VALUES),
+            differs.label("contradiction"),
+            func.min(p.first).label("first"),
+            func.max(p.last).label("last"),
+            func.max(p.following).label("following"),
+            func.max(cast(p.register, String(36))).label("register"),
+            func.max(p.known_from).label("known_from"),
+        )
+        .where(p.first <= ON)
+        .group_by(p.person, p.kind)
+        .cte("today")
+    )
+
+
+def _prolonged(pieces: Any, today: Any) -> Any:
+    """Until when the next periods of the same value carry on, without a gap; few have one, and only they are sorted."""
+    p, t = pieces.c, today.c
+    coming = (
+        select(p.person, p.kind, p.first, p.last, p.following)
+        .join(today, and_(t.person == p.person, t.kind == p.kind))
+        .where(p.first > ON, *(p[name].is_not_distinct_from(t[name]) for name in VALUES))
+    )
+    future = select(p.person, p.kind).where(p.first > ON).distinct().cte("future")
+    chained = (
+        select(t.person, t.kind, t.first, t.last, t.following)
+        .join(future, and_(future.c.person == t.person, future.c.kind == t.kind))
+        .union_all(coming)
+        .cte("chained")
+    )
+    c = chained.c
+    before = func.max(c.following).over(
+        partition_by=(c.person, c.kind), order_by=(c.first, c.following), rows=(None, -1)
+    )
+    gaps = select(
+        c.person, c.kind, c.first, c.last, c.following, case((c.first > before, 1), else_=0).label("gap")
+    ).cte("gaps")
+    g = gaps.c
+    runs = select(
+        g.person,
+        g.kind,
+        g.last,
+        func.sum(g.gap)
+        .over(partition_by=(g.person, g.kind), order_by=(g.first, g.following), rows=(None, 0))
+        .label("run"),
+    ).cte("runs")
+    r = runs.c
+    return (
+        select(r.person, r.kind, func.max(r.last).label("last"))
+        .where(r.run == 0)
+        .group_by(r.person, r.kind)
+        .cte("prolonged")
+    )
+
+
+def _holds(pieces: Any, today: Any) -> Any:
+    """What holds today and its last day, NULL where that is open."""
+    t, prolonged = today.c, _prolonged(pieces, today)
+    until = func.coalesce(prolonged.c.last, t.last)
+    return (
+        select(
+            t.person,
+            t.kind,
+            *(t[name] for name in VALUES),
+            t.contradiction,
+            t.first,
+            case((until == OPEN, None), else_=until).label("until"),
+            t.register,
+            t.known_from,
+        )
+        .outerjoin(prolonged, and_(prolonged.c.person == t.person, prolonged.c.kind == t.kind))
+        .cte("holds")
+    )
+
+
+# ---- households, and the next day on which anything changes ----
+
+
+def _in_household() -> Any:
+    """The household of each kind: the one stated last, where two registers or two merged persons differ."""
+    members = (
+        select(
+            _ROOT.label("person"),
+            col(Membership.kind).label("kind"),
+            col(Membership.household_id).label("household"),
+            func.row_number()
+            .over(
+                partition_by=(_ROOT, col(Membership.kind)),
+                order_by=(
+                    col(Membership.confirmed_at).desc(),
+                    cast(col(Membership.household_id), String(36)).desc(),
+                ),
+            )
+            .label("place"),
+        )
+        .join(Person, col(Person.id) == col(Membership.person_id))
+        .where(
+            among(col(Membership.person_id), "aliases"),
+            col(Membership.known_until).is_(None),
+            col(Membership.valid_from) <= ON,
+            col(Membership.valid_next) > ON,
+        )
+        .cte("members")
+    )
+    m = members.c
+    return (
+        select(
+            m.person,
+            *(
+                func.max(case((m.kind == literal_column(f"'{name}'"), cast(m.household, String(36))))).label(
+                    name
+                )
+                for name in HOUSEHOLDS
+            ),
+        )
+        .where(m.place == 1)
+        .group_by(m.person)
+        .cte("in_household")
+    )
+
+
+def _next_turns(pieces: Any, living: Any) -> Any:
+    """The next day on which anything that is known of the person begins or is over."""
+    p, w = pieces.c, living.c
+    turns = union_all(
+        select(p.person, func.min(case((p.first > ON, p.first), else_=p.following)).label("turn")).group_by(
+            p.person
+        ),
+        select(
+            w.person, func.min(case((w.valid_from > ON, w.valid_from), else_=w.valid_next)).label("turn")
+        ).group_by(w.person),
+    ).cte("turns")
+    return (
+        select(turns.c.person, func.min(turns.c.turn).label("turn"))
+        .group_by(turns.c.person)
+        .cte("next_turns")
+    )
+
+
+# ---- the wide row ----
+
+
+def _wide(holds: Any, dialect: str) -> Any:
+    """One row per person, a column for each fact and its last day."""
+    h = holds.c
+    known = or_(
+        h.contradiction.is_(False),
+        h.kind.in_([name for name, kind in CATALOGUE.items() if kind.always_known]),
+    )
+    if dialect == "sqlite":
+        sources: Any = func.json_group_object(h.kind, func.json_array(h.first, h.register, h.known_from))
+    else:
+        sources = func.json_object_agg(h.kind, func.json_build_array(h.first, h.register, h.known_from))
+    return (
+        select(h.person, *_picked(h), sources.filter(known).label("sources")).group_by(h.person).cte("wide")
+    )
+
+
+def _picked(h: Any) -> Iterator[ColumnElement[Any]]:
+    def pick(name: str, source: Any) -> ColumnElement[Any]:
+        return func.max(case((h.kind == literal_column(f"'{name}'"), source)))
+
+    for name, kind in CATALOGUE.items():
+        source: Any = {
+            Kind.BOOL: h.value_int,
+            Kind.INT: h.value_int,
+            Kind.CENTS: h.value_int,
+            Kind.DAY: h.value_day,
+        }.get(kind.type, h.value_text)
+        until: Any = h.until
+        if not kind.always_known:
+            source = case((h.contradiction.is_(False), source))
+            until = case((h.contradiction.is_(False), until))
+        value = pick(name, source)
+        yield (value != 0 if kind.type is Kind.BOOL else value).label(name)
+        yield pick(name, until).label(name + UNTIL)
+        if kind.absent is not None:
+            yield pick(name, literal_column("1")).label(name + _MENTIONED)
+
+
+def _rows(wide: Any, in_household: Any, next_turns: Any, dialect: str) -> Any:
+    """The finished rows: with what silence means, and for persons of whom nothing is known."""
+    person, turn = table_of(Person), next_turns.c.turn
+    cells: list[ColumnElement[Any]] = []
+    for name, kind in CATALOGUE.items():
+        said: ColumnElement[Any] = wide.c[name]
+        if kind.absent is not None:
+            silence = bindparam(f"silence_{name}", type_=column_type(kind.type))
+            said = case((wide.c[name + _MENTIONED].is_(None), silence), else_=said)
+        cells += [said, wide.c[name + UNTIL]]
+    cap = bindparam("cap", type_=Date())
+    nothing: Any = literal_column("'{}'" if dialect == "sqlite" else "'{}'::json")
+    return (
+        select(
+            person.c.id,
+            ON,
+            case((and_(turn.is_not(None), turn < cap), turn), else_=cap),
+            *(cast(in_household.c[name], Uuid()) for name in HOUSEHOLDS),
+            *cells,
+            func.coalesce(wide.c.sources, nothing),
+        )
+        .select_from(person)
+        .outerjoin(wide, wide.c.person == person.c.id)
+        .outerjoin(in_household, in_household.c.person == person.c.id)
+        .outerjoin(next_turns, next_turns.c.person == person.c.id)
+        .where(among(person.c.id, "roots"))
+    )
