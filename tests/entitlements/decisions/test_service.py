@@ -81,7 +81,7 @@ async def test_that_a_day_has_passed_is_no_new_decision(city: City) -> None:
     await city.assess(person)
     city.clock.forward(timedelta(days=3))
     assert (await city.assess(person)).decisions == 0
-    assert len(await city.decisions(person)) == 4
+    assert len(await city.decisions(person)) == len(dortmund().programmes)
 
 
 async def test_two_assessments_at_once_grant_once(city: City) -> None:
@@ -101,9 +101,9 @@ async def test_two_assessments_at_once_grant_once(city: City) -> None:
         for person in people * 2:
             tasks.start_soon(assess, person)
     for person in people:
-        assert len(await city.decisions(person)) == 4
+        assert len(await city.decisions(person)) == len(dortmund().programmes)
         assert [said["programme"] for _, said in await city.told(person)] == [BILDUNG, KARTE, PASS]
-        assert [pot.balance_cents for pot in await city.pots(person)] == [9 * 1500]
+        assert sum(pot.balance_cents for pot in await city.pots(person)) == 9 * 1500
     assert await city.books_in_order()
 
 
@@ -119,7 +119,7 @@ async def test_a_family_of_five_is_entitled_when_one_of_them_is_judged(city: Cit
         assert await city.holds(person, KARTE) is not None
     for child in children:
         assert (await city.holds(child, BILDUNG)) is not None
-        assert [pot.approval.payer for pot in await city.pots(child)] == ["jobcenter"]
+        assert {pot.approval.payer for pot in await city.pots(child)} == {"jobcenter"}
     assert await city.holds(mother, BILDUNG) is None
 
 
