@@ -204,7 +204,8 @@ class City:
             family = shared.name
         # In a large family one list may be used up; the other has names left.
         first, second = (women, men) if female else (men, women)
-        free = [name for name in first if name not in taken] or [name for name in second if name not in taken]
+        names_left = ([name for name in some if name not in taken] for some in (first, second, names.FEMALE))
+        free = next(some for some in names_left if some)
         given = self._random.choice(free)
         known = Known.DAY
         if shared is not None and self._random.random() < 0.08:
