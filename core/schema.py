@@ -29,7 +29,8 @@ class Schema(BaseModel):
         annotation = cls.model_fields[info.field_name].annotation
         kinds = set(get_args(annotation)) or {annotation}
         if int in kinds and float not in kinds and not isinstance(value, StrEnum):
-            wrong = isinstance(value, (bool, float)) or (isinstance(value, str) and str not in kinds)
+            strange = {bool, float, str} - kinds
+            wrong = type(value) in strange
         else:
             wrong = isinstance(value, (bool, int, float)) and bool(kinds & {date, datetime})
         if wrong:

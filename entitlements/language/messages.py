@@ -39,6 +39,11 @@ def _filled(section: str, code: str, params: Mapping[str, Detail], language: str
     return str(texts[language]).format(**shown)
 
 
+def _known(language: str) -> str:
+    """The nearest language that the catalogue has: authors of rules read German where others read plain German."""
+    return next((known for known in LANGUAGES if language.startswith(known)), "en")
+
+
 def _shown(value: Detail, words: Mapping[str, Any], language: str) -> str:
     if isinstance(value, tuple):
         return ", ".join(value)
@@ -80,8 +85,7 @@ class RuleError(ValueError):
 
     def where(self, language: str) -> str:
         """The field or cell, and the line and column in its text; empty where the whole is meant."""
-        known = language if language in LANGUAGES else "en"
-        written = str(catalogue()["words"]["@place"][known]).format(line=self.line, column=self.column)
+        written = str(catalogue()["words"]["@place"][_known(language)]).format(line=self.line, column=self.column)
         return ", ".join(part for part in (self.place, written if self.line else "") if part)
 
     def complaint(self, language: str) -> str:
@@ -90,9 +94,8 @@ class RuleError(ValueError):
         return f"{where}: {said}" if where else said
 
     def text(self, language: str) -> str:
-        """What is wrong and what to do, in a language of the catalogue; English where it has no such language."""
-        known = language if language in LANGUAGES else "en"
-        return text_of(self.code, self.params, self.advice, known)
+        """What is wrong and what to do, in the nearest language of the catalogue."""
+        return text_of(self.code, self.params, self.advice, _known(language))
 
     def excerpt(self, source: str) -> str:
         """The line of the text, and below it a caret under what is meant."""
