@@ -15,6 +15,7 @@ import entitlements.people.routes
 import entitlements.registers.routes
 import entitlements.releases.routes
 import entitlements.rulebook.routes
+import entitlements.rulebook.trying.routes
 import issuers.authorities.routes
 import issuers.credentials.routes
 import issuers.openid.pages
@@ -41,6 +42,7 @@ ROUTERS: list[Router] = [
     entitlements.registers.routes.router,
     entitlements.facts.routes.router,
     entitlements.rulebook.routes.router,
+    entitlements.rulebook.trying.routes.router,
     entitlements.allowances.routes.router,
     entitlements.grants.routes.router,
     *entitlements.decisions.routes.ROUTERS,
