@@ -12,6 +12,7 @@ import entitlements.clearing.service
 import entitlements.decisions.service
 import entitlements.deliveries.service
 import entitlements.grants.service
+import entitlements.grants.warnings
 import entitlements.releases.checking
 import entitlements.releases.simulating
 import entitlements.requests.service
@@ -46,6 +47,7 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "facts.turn": partial(entitlements.deliveries.service.turn, settings=settings),
         "decisions.turn": partial(entitlements.decisions.service.turn, settings=settings),
         "grants.turn": partial(entitlements.grants.service.turn, settings=settings),
+        "warnings.turn": partial(entitlements.grants.warnings.turn, settings=settings),
         "allowances.turn": partial(entitlements.grants.service.turn_allowances, settings=settings),
         "requests.offer": partial(entitlements.requests.service.offer, vault=vault),
         "requests.expire": partial(entitlements.requests.service.expire, settings=settings, vault=vault),
@@ -83,6 +85,7 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
         nightly("reviews.look_again", settings.zone),
         nightly("decisions.turn", settings.zone),
         nightly("grants.turn", settings.zone),
+        nightly("warnings.turn", settings.zone),
         nightly("allowances.turn", settings.zone),
         nightly("requests.expire", settings.zone),
         nightly("credentials.forget", settings.zone),

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from core.database import Json, Moment, new_id, personal, word
@@ -39,6 +39,8 @@ AT_ONCE = frozenset({EndReason.LOSS, EndReason.FRAUD, EndReason.DEATH, EndReason
 
 _STANDING = text("status IN ('active', 'ending')")
 _ENDING = text("status = 'ending'")
+_ACTIVE = text("status = 'active'")
+_OPEN = text("closed_at IS NULL AND notice_id IS NOT NULL")
 
 
 class Entitlement(SQLModel, table=True):
@@ -59,6 +61,7 @@ class Entitlement(SQLModel, table=True):
             postgresql_where=_STANDING,
         ),
         Index("ix_entitlements_ends_on_ending", "ends_on", sqlite_where=_ENDING, postgresql_where=_ENDING),
+        Index("ix_entitlements_until_active", "until", sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
         CheckConstraint("until IS NULL OR until >= since", name="until_after_since"),
         CheckConstraint(
             "status <> 'active' OR (ends_on IS NULL AND end_reason IS NULL)", name="active_is_open"
@@ -106,3 +109,30 @@ class Entitlement(SQLModel, table=True):
     """The decision on which it rests now."""
     granted_at: datetime = Field(sa_type=Moment)
     changed_at: datetime = Field(sa_type=Moment)
+
+
+class EndWarning(SQLModel, table=True):
+    """That a person was told, so many days ahead, that something can end on a day; or that it was looked at."""
+
+    __tablename__ = "end_warnings"
+    __table_args__ = (
+        UniqueConstraint("entitlement_id", "until", "stage"),
+        CheckConstraint("stage > 0", name="days_ahead"),
+        Index("ix_end_warnings_open", "entitlement_id", sqlite_where=_OPEN, postgresql_where=_OPEN),
+        personal("person_id"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    person_id: UUID = Field(foreign_key="persons.id", index=True)
+    entitlement_id: UUID = Field(foreign_key="entitlements.id")
+    until: date
+    """The last day of which the warning speaks."""
+    stage: int
+    """How many days ahead it is given."""
+    announced: bool = False
+    """Whether the end was announced already, and this only reminds of it."""
+    notice_id: UUID | None = Field(default=None, foreign_key="notices.id", index=True)
+    """None: it was looked at, and goes on by itself."""
+    warned_at: datetime = Field(sa_type=Moment)
+    closed_at: datetime | None = Field(default=None, sa_type=Moment)
+    """When it no longer counted: the end has come, was announced, or moved."""

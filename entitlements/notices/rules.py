@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from entitlements.facts.catalogue import label_of
+
 FILE = Path(__file__).parents[2] / "rulebooks" / "texts" / "notices.yaml"
 LANGUAGES = ("de", "de-simple", "en")
 
@@ -32,6 +34,8 @@ class Param(StrEnum):
     ALLOWANCE = "allowance"
     DAY = "day"
     CENTS = "cents"
+    FACT = "fact"
+    REGISTER = "register"
 
 
 class TextsError(ValueError):
@@ -89,12 +93,18 @@ def render(code: str, params: Mapping[str, Any], language: str, names: Mapping[s
     """What a notice says: `names` are the names of programmes and allowances in that language."""
     template, language = TEXTS[code], language_of(language)
     written: dict[str, str] = {}
+    # Things are called as they will be on the day that the notice speaks of.
+    on = next(
+        (date.fromisoformat(params[n]) for n, kind in template.params.items() if kind is Param.DAY), None
+    )
     for name, kind in template.params.items():
         match kind:
             case Param.DAY:
                 written[name] = day_in_words(date.fromisoformat(params[name]), language)
             case Param.CENTS:
                 written[name] = cents_in_words(int(params[name]), language)
+            case Param.FACT | Param.REGISTER:
+                written[name] = label_of(params[name], language, on)
             case Param.PROGRAMME | Param.ALLOWANCE:
                 written[name] = names.get(params[name], params[name])
     text = template.texts[language]
