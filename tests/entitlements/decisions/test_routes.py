@@ -79,12 +79,19 @@ async def test_a_guardian_sees_what_the_child_holds_and_its_money(
     headers = await citizen(city, vault, mother) | {"Acting-For": str(child)}
     found = by_programme((await client.get("/v1/entitlements/", headers=headers)).json())
     assert found["bildungskarte"]["held"] is True
-    (pot,) = found["bildungskarte"]["allowances"]  # type: ignore[misc]
-    assert (pot["kind"], pot["balance_cents"]) == ("participation", 9 * 1500)  # type: ignore[index]
+    pots = {pot["kind"]: pot for pot in found["bildungskarte"]["allowances"]}  # type: ignore[attr-defined]
+    assert {kind: pot["terms"] for kind, pot in pots.items()} == {
+        "participation": "monthly",
+        "day_trips": "per_event",
+        "class_trips": "per_event",
+    }
+    assert [pots[kind]["balance_cents"] for kind in ("participation", "day_trips")] == [9 * 1500, 0]
     money = (await client.get("/v1/allowances/?language=en", headers=headers)).json()
-    assert money["pots"][0]["name"] == "Social and cultural participation"
-    assert money["pots"][0]["coming"][0] == {"month": "2026-10-01", "cents": 1500}
-    assert (money["pots"][0]["until"], money["pots"][0]["usable_until"]) == ("2026-12-31", "2027-03-31")
+    by_name = {pot["name"]: pot for pot in money["pots"]}
+    pot = by_name["Social and cultural participation"]
+    assert pot["coming"][0] == {"month": "2026-10-01", "cents": 1500}
+    assert (pot["until"], pot["usable_until"]) == ("2026-12-31", "2027-03-31")
+    assert by_name["Day trips"]["coming"] == []
     assert money["lump_sums"] == []
 
 
@@ -160,7 +167,7 @@ async def test_a_case_worker_has_a_person_judged_anew(client: Client, city: City
     headers = await case_worker(city, vault)
     answer = await client.post("/v1/assessments/", json={"person_id": str(person)}, headers=headers)
     assert answer.status_code == 201
-    assert answer.json() == {"persons": 1, "decisions": 4, "granted": 2, "ending": 0, "revoked": 0}
+    assert answer.json() == {"persons": 1, "decisions": 6, "granted": 2, "ending": 0, "revoked": 0}
     again = await client.post("/v1/assessments/", json={"person_id": str(person)}, headers=headers)
     assert again.json() == {"persons": 1, "decisions": 0, "granted": 0, "ending": 0, "revoked": 0}
     nobody = await client.post("/v1/assessments/", json={"person_id": str(new_id())}, headers=headers)
