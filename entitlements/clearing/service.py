@@ -92,7 +92,13 @@ async def look_again(
 
 
 async def merge(
-    session: AsyncSession, settings: Settings, caller: Caller, gone_id: UUID, kept_id: UUID, *, now: datetime
+    session: AsyncSession,
+    settings: Settings,
+    caller: Caller | None,
+    gone_id: UUID,
+    kept_id: UUID,
+    *,
+    now: datetime,
 ) -> Merge:
     """Two persons turn out to be one: what either holds is joined, and everybody concerned is assessed anew."""
     concerned = await closure(session, [gone_id, kept_id])
@@ -116,7 +122,7 @@ async def merge(
 
 
 async def part(
-    session: AsyncSession, settings: Settings, caller: Caller, merge_id: UUID, *, now: datetime
+    session: AsyncSession, settings: Settings, caller: Caller | None, merge_id: UUID, *, now: datetime
 ) -> Merge:
     """Undoes a merge: each of the two holds their own again, and everybody concerned is assessed anew."""
     act = await people.part(session, caller, merge_id, now)
@@ -141,7 +147,7 @@ async def _take_verdicts(work: Joining) -> None:
     table, gone = table_of(Verdict), work.act.gone_id
     rows = await work.session.execute(select(table).where(table.c.person_id == gone))
     for row in rows.mappings().all():
-        work.note(gone, table.name, None, **{name: plain(value) for name, value in row.items()})
+        work.note(gone, table.name, None, {name: plain(value) for name, value in row.items()})
     await work.session.execute(delete(Verdict).where(col(Verdict.person_id) == gone))
 
 

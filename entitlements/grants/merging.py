@@ -21,7 +21,7 @@ from entitlements.ledger import service as ledger
 from entitlements.ledger.models import AccountKind, EntryKind
 from entitlements.ledger.service import NewEntry, Outcome
 from entitlements.people.models import Merge, MergedRow
-from entitlements.people.record import Joining, give_back, typed
+from entitlements.people.record import Joining, give_back, plain, typed
 
 MONEY = "ledger_entries"
 """Names, among the rows that a merge changed, the money that went back to its payer."""
@@ -65,6 +65,9 @@ async def _join_money(work: Joining) -> None:
     act = work.act
     staying = await work.rows(Approval, act.kept_id)
     active = {row.kind for row in staying if row.state is ApprovalState.ACTIVE}
+    for row in staying:
+        # What both are known by may carry it further back; undone, it must not credit those months again.
+        work.note(act.kept_id, table_of(Approval).name, row.id, {"since": plain(row.since)})
     going = await work.rows(Approval, act.gone_id)
     for row in going:
         if row.state is ApprovalState.ACTIVE and row.kind in active:
@@ -105,7 +108,7 @@ async def _give_back(work: Joining, approval: Approval, twice: int) -> None:
         )
         if booked is not Outcome.SHORT:
             said = {"account": str(approval.account_id), "payer": str(payer), "cents": cents}
-            work.note(work.act.gone_id, MONEY, approval.id, **said)
+            work.note(work.act.gone_id, MONEY, approval.id, said)
             return
 
 

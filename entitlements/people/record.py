@@ -40,13 +40,13 @@ class Joining:
     async def change(self, row: Any, **values: Any) -> None:
         """Changes a row, and writes down what it was."""
         was = {name: plain(getattr(row, name)) for name in values}
-        self.note(row.person_id, table_of(type(row)).name, row.id, **was)
+        self.note(row.person_id, table_of(type(row)).name, row.id, was)
         for name, value in values.items():
             setattr(row, name, value)
         # At once: what follows may need the place in an index that this one leaves.
         await self.session.flush()
 
-    def note(self, person_id: UUID, table: str, row_id: UUID | None, **was: Any) -> None:
+    def note(self, person_id: UUID, table: str, row_id: UUID | None, was: dict[str, Any]) -> None:
         """Writes something down that is no changed row: a row that goes, or money that was moved."""
         self.record.append(
             MergedRow(merge_id=self.act.id, person_id=person_id, table=table, row_id=row_id, was=was)

@@ -111,7 +111,9 @@ async def aliases(session: AsyncSession, person_ids: Iterable[UUID]) -> dict[UUI
 
 def known_as(person_id: UUID) -> Select[UUID]:
     """For a query: every id under which something may be kept about a person, given the id that they have today."""
-    return select(col(Person.id)).where(or_(col(Person.id) == person_id, col(Person.merged_into) == person_id))
+    return select(col(Person.id)).where(
+        or_(col(Person.id) == person_id, col(Person.merged_into) == person_id)
+    )
 
 
 async def forget(session: AsyncSession, person_id: UUID, *, caller: Caller | None, now: datetime) -> None:
