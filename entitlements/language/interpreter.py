@@ -299,11 +299,16 @@ def _because(traced: Traced) -> Iterator[Traced]:
 
 def turning_days(tree: Tree, subject: Subject, parameters: Parameters) -> tuple[date, ...]:
     """Every day on which the answer could turn merely because time passes, in order."""
+    return tuple(sorted(turning_of(tree.moments, subject, parameters)))
+
+
+def turning_of(moments: Iterable[tuple[str, Node]], subject: Subject, parameters: Parameters) -> set[date]:
+    """The same for the moments of one tree or of several, in no order."""
     days: set[date] = set()
-    for household, node in tree.moments:
+    for household, node in moments:
         for whom in (subject, *subject.households.get(household, ())) if household else (subject,):
             days.update(_turning(node, whom, parameters))
-    return tuple(sorted(days))
+    return days
 
 
 def _turning(node: Node, subject: Subject, parameters: Parameters) -> Iterator[date]:

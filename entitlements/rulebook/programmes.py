@@ -235,6 +235,11 @@ class RuleVersion:
             yield from (rule.when for rule in brought if rule.when is not None)
 
     @cached_property
+    def moments(self) -> tuple[tuple[str, t.Node], ...]:
+        """What in any of its trees can turn as time passes, each with the household of whose members it is asked."""
+        return tuple(dict.fromkeys(moment for tree in self.trees() for moment in tree.moments))
+
+    @cached_property
     def looks_at(self) -> frozenset[str]:
         """Every fact and kind of household on which its answer can depend; a death counts for every rule."""
         nodes = [node for tree in self.trees() for node in t.walk(tree.root)]

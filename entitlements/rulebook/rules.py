@@ -14,12 +14,12 @@ from entitlements.language import (
     Tree,
     Unknown,
     Value,
-    evaluate,
     holds_until,
     minimal_reasons,
-    turning_days,
 )
+from entitlements.language.closures import ready
 from entitlements.language.days import last_day_of, month_end, next_day, period_end
+from entitlements.language.interpreter import turning_of
 from entitlements.language.tree import Fact
 
 from .programmes import (
@@ -167,7 +167,7 @@ class _Case:
     others: Mapping[str, Outcome]
 
     def ask(self, tree: Tree, on: date) -> Result:
-        return evaluate(tree, self.subject, self.parameters, on)
+        return ready(tree)(self.subject, self.parameters, on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def decide(
             outcome=verdict.outcome,
             reasons=verdict.reasons,
             missing=_missing(verdict.missing),
-            changes_on=_changes_on(case, on, None),
+            changes_on=_changes_on(case, on, _essence_of(verdict, None), None),
         )
     until = _until(case, verdict.ground, on, held_since)
     brought = _brings(case, verdict.ground, on)
@@ -214,7 +214,7 @@ def decide(
         charges=brought.charges,
         reasons=verdict.reasons,
         missing=_missing(brought.missing),
-        changes_on=_changes_on(case, on, until),
+        changes_on=_changes_on(case, on, _essence_of(verdict, brought), until, granted=True),
         on_request=verdict.ground.on_request,
         reaches_back=verdict.ground.reaches_back,
     )
@@ -444,32 +444,38 @@ def _due(rules: tuple[AmountRule, ...], on: date) -> Iterator[tuple[AmountRule, 
 # --- when it can change -------------------------------------------------------------------------------------
 
 
-def _changes_on(case: _Case, on: date, until: date | None) -> date | None:
+def _changes_on(
+    case: _Case, on: date, now: object, until: date | None, *, granted: bool = False
+) -> date | None:
     """The next day on which something in the ruling is another if nothing new is learned."""
-    now = _essence(case, on)
-    later = (day for day in sorted(set(_turning(case, on))) if day > on)
-    change = next((day for day in later if _essence(case, day) != now), None)
+    # What is paid once changes nothing where nothing is granted; and before something turns, nothing is.
+    days = _turning(case) | _paying(case.version, on) if granted else _turning(case)
+    change = next((day for day in sorted(days) if day > on and _essence(case, day) != now), None)
     ends = [change, next_day(until) if until else None]
     return min((day for day in ends if day), default=None)
 
 
-def _turning(case: _Case, on: date) -> Iterator[date]:
-    for tree in case.version.trees():
-        yield from turning_days(tree, case.subject, case.parameters)
+def _turning(case: _Case) -> set[date]:
+    """Every day on which anything that the version asks could turn merely because time passes."""
+    days = turning_of(case.version.moments, case.subject, case.parameters)
     death = case.subject.facts.get("deceased")
-    if death is not None:
-        yield death.since
-    for rule in case.version.amounts:
-        for year in (on.year, on.year + 1):
-            due = date(year, rule.month, rule.day)
-            yield from (due, next_day(month_end(due)))
+    return days if death is None else days | {death.since}
+
+
+def _paying(version: RuleVersion, on: date) -> set[date]:
+    """The days on which what is paid once falls due, and no longer does."""
+    dues = {date(year, rule.month, rule.day) for rule in version.amounts for year in (on.year, on.year + 1)}
+    return dues | {next_day(month_end(due)) for due in dues}
 
 
 def _essence(case: _Case, on: date) -> object:
     verdict = _judge(case, on)
-    if verdict.ground is None:
+    return _essence_of(verdict, _brings(case, verdict.ground, on) if verdict.ground is not None else None)
+
+
+def _essence_of(verdict: _Verdict, brought: _Brought | None) -> object:
+    if brought is None or verdict.ground is None:
         return verdict.outcome, tuple(reason.code for reason in verdict.reasons), verdict.missing
-    brought = _brings(case, verdict.ground, on)
     allowances = tuple(
         (grant.kind, grant.monthly_cents, grant.unit_ceiling_cents, grant.ceiling_cents)
         for grant in brought.allowances
