@@ -83,6 +83,7 @@ _SCHOOL = {
     "takes_communal_lunch",
     "kindergeld",
     "training_pay",
+    "learning_need_confirmed",
 }
 
 
