@@ -176,7 +176,7 @@ async def issue_for_wallet(
             kind,
             claims,
             holder=by_point[point or b""],
-            status=Reference(uri_of(place.status_list, settings), place.status_index),
+            status=Reference(uri_of(place.status_list, settings), place.index),
             now=now,
             ends=ends,
             sign=signer.sign,
