@@ -17,9 +17,20 @@ from sqlmodel import col
 from core.errors import NotFound
 from entitlements.decisions.changing import Way, ways_to_end, ways_to_grant
 from entitlements.decisions.models import Decision, Verdict
-from entitlements.decisions.rules import NO_REQUEST, facts_hash, said, used_parameters, without_request
+from entitlements.decisions.rules import (
+    CONTRADICTION,
+    NO_REQUEST,
+    concerned,
+    disputed,
+    facts_hash,
+    referred,
+    said,
+    used_parameters,
+    without_request,
+)
 from entitlements.facts import nearby
 from entitlements.facts import service as facts
+from entitlements.facts.contradictions import Contradiction, contradictions
 from entitlements.language import Known, Stated, Subject, Tree, Value, minimal_reasons
 from entitlements.language import tree as t
 from entitlements.language.interpreter import Traced
@@ -91,6 +102,8 @@ class Explanation:
     rests_on: tuple[Rested, ...] = ()
     grants: tuple[Way, ...] = ()
     ends: tuple[Way, ...] = ()
+    differ: tuple[Contradiction, ...] = ()
+    """Where registers contradicted each other, and what each of them stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +139,7 @@ def _asked() -> Any:
 
 async def ask(session: AsyncSession, person_id: UUID, decision_id: UUID) -> Asked:
     """One of a person's decisions; somebody else's is not found."""
-    wanted = _asked().where(
-        col(Decision.id) == decision_id, col(Decision.person_id).in_(known_as(person_id))
-    )
+    wanted = _asked().where(col(Decision.id) == decision_id, col(Decision.person_id).in_(known_as(person_id)))
     row = (await session.execute(wanted)).one_or_none()
     if row is None:
         raise NotFound
@@ -223,13 +234,50 @@ async def explain(session: AsyncSession, asked: Asked) -> Explanation:
         rests_on=_rests_on(decision, version, subject, inputs.parameters),
         grants=() if granted else ways,
         ends=ways if granted else (),
+        differ=await differing(session, decision, subject),
     )
+
+
+async def differing(session: AsyncSession, decision: Decision, subject: Subject) -> tuple[Contradiction, ...]:
+    """Where registers differed, as it was known then: only for a decision that was referred because of it."""
+    facts_ = {r["params"]["fact"] for r in decision.reasons if r["code"] == CONTRADICTION}
+    if not facts_:
+        return ()
+    found = await contradictions(session, concerned(subject), decision.day, decision.decided_at, kinds=facts_)
+    return tuple(one for _, some in sorted(found.items()) for one in some)
 
 
 async def explain_standing(session: AsyncSession, person_id: UUID) -> dict[str, Explanation]:
     """The same for every decision that stands for a person, by programme."""
     asked = await ask_standing(session, person_id)
     return {programme: await explain(session, one) for programme, one in asked.items()}
+
+
+async def differing_today(
+    session: AsyncSession, decisions: Sequence[Decision], today: date
+) -> dict[UUID, list[Contradiction]]:
+    """By decision, where registers differ today about what it was referred for."""
+    kinds = {
+        decision.id: {r["params"]["fact"] for r in decision.reasons if r["code"] == CONTRADICTION}
+        for decision in decisions
+    }
+    about = {decision.id: decision.person_id for decision in decisions if kinds[decision.id]}
+    near = {
+        person_id: concerned(subject)
+        for person_id, subject in (await facts.subjects(session, set(about.values()), today)).items()
+    }
+    everybody = {key for some in near.values() for key in some}
+    wanted = {fact for some in kinds.values() for fact in some}
+    found = await contradictions(session, everybody, today, kinds=wanted) if everybody else {}
+    return {
+        decision.id: [
+            one
+            for key in sorted(near.get(decision.person_id, ()))
+            for one in found.get(key, ())
+            if one.fact in kinds[decision.id]
+        ]
+        for decision in decisions
+    }
 
 
 def _others(decision: Decision) -> Mapping[str, Outcome]:
@@ -256,9 +304,9 @@ def _deciding(decision: Decision, version: RuleVersion) -> Sequence[Tree]:
         return [Tree(t.Fact("deceased", t.BOOL))]
     if decision.outcome is Outcome.GRANTED:
         return [version.resting_on(ground) for ground in version.grounds if ground.name == decision.ground]
-    referred = [referral.when for referral in version.referrals if referral.reason.code in codes]
-    if decision.outcome is Outcome.REFER and referred:
-        return referred
+    for_a_human = [referral.when for referral in version.referrals if referral.reason.code in codes]
+    if decision.outcome is Outcome.REFER and for_a_human:
+        return for_a_human
     failing = [part.when for part in version.requirements if part.reason.code in codes]
     if decision.outcome is Outcome.REFUSED and (failing or version.otherwise.code in codes):
         grounds = [ground.when for ground in version.grounds] if version.otherwise.code in codes else []
@@ -329,7 +377,7 @@ async def replay(session: AsyncSession, decision_id: UUID) -> Replayed:
     if decision is None:
         raise NotFound
     inputs = await inputs_of(session, decision, from_history=True)
-    ruling = _again(decision, inputs)
+    ruling = await _again(session, decision, inputs)
     kept = said(ruling)
     return Replayed(
         decision,
@@ -351,7 +399,7 @@ async def replay(session: AsyncSession, decision_id: UUID) -> Replayed:
     )
 
 
-def _again(decision: Decision, inputs: Inputs) -> Ruling:
+async def _again(session: AsyncSession, decision: Decision, inputs: Inputs) -> Ruling:
     subject = inputs.subject or Subject(str(decision.person_id), {})
     ruling = decide(
         inputs.version,
@@ -361,6 +409,13 @@ def _again(decision: Decision, inputs: Inputs) -> Ruling:
         held_since=decision.held_since,
         others=_others(decision),
     )
+    if ruling.outcome is Outcome.UNDETERMINED and ruling.missing:
+        kinds = {missing.fact for missing in ruling.missing}
+        found = await contradictions(
+            session, concerned(subject), decision.day, decision.decided_at, kinds=kinds
+        )
+        differ = {person_id: {one.fact for one in some} for person_id, some in found.items()}
+        return referred(ruling, disputed(subject, differ), decision.day)
     # That no request was made is what the decision says itself; there is no other place that keeps it.
     unasked = any(reason["code"] == NO_REQUEST for reason in decision.reasons)
     return without_request(ruling) if unasked and ruling.on_request else ruling

@@ -16,10 +16,12 @@ from core.settings import Settings
 from entitlements.decisions import explaining, service
 from entitlements.decisions.schemas import (
     AssessmentView,
+    ContradictionView,
     DecisionView,
     EntitlementView,
     ExplanationView,
     NewAssessment,
+    Reading,
     ReferralsView,
     ReferralView,
     ReplayView,
@@ -157,7 +159,10 @@ async def assess_person(
 
 @get("/", operation_id="listReferrals", guards=[CASE_WORKERS], responses=problems(400, 401, 403))
 async def list_referrals(
+    *,
     session: NamedDependency[AsyncSession],
+    today: NamedDependency[date],
+    settings: NamedDependency[Settings],
     after: FromQuery[UUID | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     language: FromQuery[Language] = Language.DE,
@@ -165,13 +170,21 @@ async def list_referrals(
     """See the cases that wait for a human, the oldest first.
 
     Those are the ones that a rule refers, and those of people who hold something while a fact is missing:
-    nothing ends because a register is silent, but somebody has to look.
+    nothing ends because a register is silent, but somebody has to look. Where registers contradict each other,
+    both statements are shown.
     """
     found = await service.referrals(session, after=after, limit=limit)
+    differ = await explaining.differing_today(session, [decision for decision, _ in found], today)
+    how = Reading(language, today, settings.zone, inside=True)
     return ReferralsView(
         referrals=[
             ReferralView(
-                person_id=decision.person_id, held=held, decision=DecisionView.of(decision, language)
+                person_id=decision.person_id,
+                held=held,
+                decision=DecisionView.of(decision, language),
+                contradictions=[
+                    ContradictionView.of(one, decision.person_id, how) for one in differ[decision.id]
+                ],
             )
             for decision, held in found
         ],

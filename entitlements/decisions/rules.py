@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 from entitlements.language import Subject, Value, canonical_json
 from entitlements.rulebook.programmes import Outcome, RuleVersion, parameters_hash
@@ -15,6 +16,8 @@ DAY_OF_DECISION = "on"
 
 NO_REQUEST = "no_request"
 """The reason of a refusal where the law wants a request, and none was made."""
+CONTRADICTION = "registers_contradict"
+"""The reason of a referral where two registers state different things."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,29 @@ def without_request(ruling: Ruling) -> Ruling:
         reasons=(Reason(NO_REQUEST, {"statute": ruling.reasons[0].params["statute"]}),),
         changes_on=ruling.changes_on,
     )
+
+
+def referred(ruling: Ruling, disputed: Collection[str], on: date) -> Ruling:
+    """What is open because registers contradict each other is not for them to say once more, but for a human."""
+    facts = sorted({one.fact for one in ruling.missing} & set(disputed))
+    if ruling.outcome is not Outcome.UNDETERMINED or not facts:
+        return ruling
+    reasons = [
+        Reason(CONTRADICTION, {"fact": fact, "on": on.isoformat(), "statute": "§ 20 SGB X"}) for fact in facts
+    ]
+    rest = [reason for reason in ruling.reasons if reason.params.get("fact") not in facts]
+    return replace(ruling, outcome=Outcome.REFER, reasons=(*reasons, *rest))
+
+
+def disputed(subject: Subject, contradicted: Mapping[UUID, Collection[str]]) -> frozenset[str]:
+    """The facts about which registers differ, of the person or of somebody in a household of theirs."""
+    return frozenset(fact for key in concerned(subject) for fact in contradicted.get(key, ()))
+
+
+def concerned(subject: Subject) -> frozenset[UUID]:
+    """The person and everybody in a household of theirs."""
+    members = (member.key for members in subject.households.values() for member in members)
+    return frozenset(UUID(key) for key in (subject.key, *members))
 
 
 def reason_from(stored: Mapping[str, Any]) -> Reason:

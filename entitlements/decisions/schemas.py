@@ -17,6 +17,7 @@ from entitlements.decisions.models import Decision
 from entitlements.decisions.rules import reason_from
 from entitlements.decisions.service import Overview
 from entitlements.decisions.wording import (
+    contradiction_in_words,
     in_order,
     member_in_words,
     next_in_words,
@@ -24,6 +25,7 @@ from entitlements.decisions.wording import (
     way_in_words,
 )
 from entitlements.facts.catalogue import REGISTERS, label_of
+from entitlements.facts.contradictions import Contradiction
 from entitlements.grants.models import EndReason, Entitlement, Standing
 from entitlements.language import Value
 from entitlements.notices.values import value_in_words
@@ -232,6 +234,55 @@ class WayView(Schema):
         )
 
 
+class StatementView(Schema):
+    """What one register states."""
+
+    register_kind: str = Field(examples=["school"])
+    register_label: str = Field(examples=["die Schule"])
+    value: str = Field(description="As registers write it", examples=["primary"])
+    value_text: str = Field(examples=["Grundschule"])
+    since: date
+    until: date | None
+    learned_at: datetime
+
+
+class ContradictionView(Schema):
+    """Two registers, or more, state different things about one fact."""
+
+    fact: str = Field(examples=["school_stage"])
+    label: str = Field(examples=["die besuchte Schulstufe"])
+    of_household: bool = Field(description="Whether it is about somebody else in the household")
+    member_id: UUID | None = Field(description="Whom it is about, for case workers only")
+    statements: list[StatementView] = Field(
+        description="What each of them states; about somebody else in the household for case workers only"
+    )
+    text: str = Field(description="As the person is told: neither is said to be wrong")
+
+    @classmethod
+    def of(cls, differs: Contradiction, person_id: UUID, how: "Reading") -> "ContradictionView":
+        own = differs.person_id == person_id
+        return cls(
+            fact=differs.fact,
+            label=label_of(differs.fact, how.language, how.on),
+            of_household=not own,
+            member_id=differs.person_id if how.inside else None,
+            statements=[
+                StatementView(
+                    register_kind=one.register_kind,
+                    register_label=label_of(one.register_kind, how.language, how.on),
+                    value=_written(one.value),
+                    value_text=value_in_words(differs.fact, one.value, how.language),
+                    since=one.since,
+                    until=one.until,
+                    learned_at=one.known_from,
+                )
+                for one in differs.statements
+                if own or how.inside
+            ],
+            text=contradiction_in_words(differs.fact, how.language, how.on),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Who reads an explanation, and how."""
@@ -261,6 +312,9 @@ class ExplanationView(Schema):
     what_would_end: list[WayView] = Field(
         description="Where it is granted: the smallest sets of facts, at most three, after which it would not be"
     )
+    contradictions: list[ContradictionView] = Field(
+        description="Where registers contradicted each other, and a human has to find out what is right"
+    )
     next_on: date | None = Field(
         description="The next day on which it can be another if nothing new is learned; null: none"
     )
@@ -282,6 +336,9 @@ class ExplanationView(Schema):
             rests_on=_rested(explanation, how),
             what_would_grant=[WayView.of(way, how, grants=True) for way in explanation.grants],
             what_would_end=[WayView.of(way, how, grants=False) for way in explanation.ends],
+            contradictions=[
+                ContradictionView.of(one, asked.decision.person_id, how) for one in explanation.differ
+            ],
             next_on=asked.next_on,
             next_text=next_in_words(asked.next_on, language),
         )
@@ -450,6 +507,9 @@ class ReferralView(Schema):
         description="Whether the person holds it meanwhile; nothing ends because a register is silent"
     )
     decision: DecisionView
+    contradictions: list[ContradictionView] = Field(
+        description="Where registers contradict each other today, with what each of them states"
+    )
 
 
 class ReferralsView(Schema):

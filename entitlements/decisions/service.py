@@ -33,8 +33,19 @@ from entitlements.allowances import service as allowances
 from entitlements.allowances.models import LumpSum
 from entitlements.allowances.service import Feed, Pot
 from entitlements.decisions.models import Decision, Verdict
-from entitlements.decisions.rules import digest, facts_hash, facts_of, said, used_parameters, without_request
+from entitlements.decisions.rules import (
+    concerned,
+    digest,
+    disputed,
+    facts_hash,
+    facts_of,
+    referred,
+    said,
+    used_parameters,
+    without_request,
+)
 from entitlements.facts import service as facts
+from entitlements.facts.contradictions import contradictions
 from entitlements.grants import service as grants
 from entitlements.grants.models import EndReason, Entitlement, Standing
 from entitlements.grants.rules import Terms, announce_on, must_announce
@@ -153,6 +164,7 @@ async def assess(
         requested=await requests.accepted(session, people),
     )
     judged = [one for person_id in people for one in _judge(work, person_id, subjects.get(person_id))]
+    judged = await _referred(session, work, judged)
     renewable = await _renewable(session, work, judged)
     for one in judged:
         _settle(work, one, renewable=one.key in renewable)
@@ -220,6 +232,22 @@ def _judge(work: _Work, person_id: UUID, subject: Subject | None) -> Iterator[_J
         # As long as nobody has asked for it, it is not decided, and nothing else may tell that it could be had.
         outcomes[programme] = Outcome.UNDETERMINED if _wants_request(work, one) else ruling.outcome
         yield one
+
+
+async def _referred(session: AsyncSession, work: _Work, judged: list[_Judged]) -> list[_Judged]:
+    """What is open because two registers differ goes to a human."""
+    open_ = [one for one in judged if one.ruling.outcome is Outcome.UNDETERMINED and one.ruling.missing]
+    if not open_:
+        return judged
+    people = {key for one in open_ for key in concerned(one.subject)}
+    kinds = {missing.fact for one in open_ for missing in one.ruling.missing}
+    found = await contradictions(session, people, work.on, kinds=kinds)
+    if not found:
+        return judged
+    differing = {person_id: {one.fact for one in some} for person_id, some in found.items()}
+    return [
+        replace(one, ruling=referred(one.ruling, disputed(one.subject, differing), work.on)) for one in judged
+    ]
 
 
 async def _renewable(session: AsyncSession, work: _Work, judged: Sequence[_Judged]) -> set[Key]:
