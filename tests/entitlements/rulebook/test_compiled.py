@@ -337,7 +337,7 @@ def mutated(old: str, new: str, folder: Path) -> Iterator[ModuleType]:
 async def test_a_statement_with_a_bug_is_found_out(
     session: AsyncSession, strange: Rulebook, tmp_path: Path
 ) -> None:
-    some = await people(session, strange, date(2026, 8, 11), 500, seed=11)
+    some = await people(session, strange, date(2026, 8, 11), 900, seed=11)
     missed = []
     for wrong, (old, new) in MUTANTS.items():
         with mutated(old, new, tmp_path) as module:
