@@ -338,7 +338,7 @@ class SimulationView(Schema):
     @classmethod
     def of(cls, row: Simulation) -> "SimulationView":
         said: dict[str, Any] = {name: getattr(row, name) for name in cls.model_fields if name != "result"}
-        return cls(**said, result=None if row.result is None else SimulationResult.model_validate(row.result))
+        return cls(**said, result=SimulationResult.model_validate(row.result) if row.result else None)
 
 
 class ConcernedView(Schema):

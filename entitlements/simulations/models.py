@@ -27,7 +27,7 @@ class Simulation(SQLModel, table=True):
 
     __tablename__ = "simulations"
     __table_args__ = (
-        CheckConstraint("(state = 'done') = (result IS NOT NULL)", name="done_has_result"),
+        CheckConstraint("(state = 'waiting') = (finished_at IS NULL)", name="finished_or_waiting"),
         CheckConstraint("threshold >= 1 AND months BETWEEN 0 AND 12", name="within_limits"),
         impersonal("counts of at least so many persons that none can be told"),
     )
@@ -50,7 +50,8 @@ class Simulation(SQLModel, table=True):
     """How many months ahead are looked at."""
     threshold: int
     state: Progress = Field(default=Progress.WAITING, sa_type=word(Progress))
-    result: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    result: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    """What may be shown, once it is done."""
     months_done: int = 0
     so_far: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     """What is counted already of one that is not done yet; emptied at its end."""

@@ -81,7 +81,8 @@ class _Decided:
     """One side, compiled: its rows, and the amounts that are paid once a year beside them."""
 
     side: Side
-    book: CompiledBook
+    book: CompiledBook | None
+    """None where no programme is in force."""
     source: FromClause
     lump_sums: Compiled | None
     lumps: FromClause | None
@@ -127,7 +128,7 @@ def _lump(side: Side, version: RuleVersion, number: int) -> str:
 
 
 def _decided(side: Side, prefix: str) -> _Decided:
-    book = compile_book(side.versions, DATED, prefix)
+    book = compile_book(side.versions, DATED, prefix) if side.versions else None
     lumps: dict[str, Tree] = {}
     for version in side.versions:
         for n, amount in enumerate(version.amounts):
@@ -139,7 +140,7 @@ def _decided(side: Side, prefix: str) -> _Decided:
     return _Decided(
         side,
         book,
-        book.select.subquery(f"{prefix}_side"),
+        book.select.subquery(f"{prefix}_side") if book else CURRENT,
         compiled,
         compiled.select.subquery(f"{prefix}_lumps") if compiled else None,
     )
@@ -158,7 +159,8 @@ class Comparison:
         """What the statements must be given; `later`: the day for the second side, where it is another."""
         said: dict[str, Any] = {f"{_BORN}{n}": day for n, day in enumerate(rules.age_limits(on).values())}
         for decided, day in ((self.before, on), (self.after, later or on)):
-            said |= decided.book.bind(decided.side.parameters, day, alone=alone)
+            if decided.book is not None:
+                said |= decided.book.bind(decided.side.parameters, day, alone=alone)
             if decided.lump_sums is not None:
                 said |= decided.lump_sums.bind(decided.side.parameters, day)
         return said
@@ -166,7 +168,7 @@ class Comparison:
     def _everybody(self) -> FromClause:
         source: FromClause = CURRENT
         for decided in (self.before, self.after):
-            if decided.side.versions:
+            if decided.book is not None:
                 source = source.join(decided.source, decided.source.c.key == CURRENT.c.person_id)
             if decided.lumps is not None:
                 source = source.join(decided.lumps, decided.lumps.c.key == CURRENT.c.person_id)
