@@ -35,7 +35,7 @@ class Test:
         yield self.value
 
     def __str__(self) -> str:
-        shown = t.show(self.value)
+        shown = _shown(self.value)
         return shown if self.operator == "==" else f"{self.operator} {shown}"
 
 
@@ -62,7 +62,7 @@ class Interval:
 
     def __str__(self) -> str:
         begin, end = "[" if self.with_low else "(", "]" if self.with_high else ")"
-        return f"{begin}{t.show(self.low)}..{t.show(self.high)}{end}"
+        return f"{begin}{_shown(self.low)}..{_shown(self.high)}{end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,10 @@ def _resolved(constant: Constant, parameters: Mapping[str, Value]) -> Value:
     if constant.name not in parameters:
         raise Mismatch("parameter-without-value", found=constant.name, on="")
     return parameters[constant.name]
+
+
+def _shown(constant: Constant) -> str:
+    return t.show_literal(constant) if isinstance(constant, t.Literal) else t.show(constant)
 
 
 def values_of(cell: Cell, parameters: Mapping[str, Value]) -> Iterator[Value]:

@@ -118,7 +118,7 @@ def _regions(grid: Grid, column: int, parameters: Mapping[str, Value]) -> list[R
             found.setdefault(rows, []).append(_between(low, high, item))
     else:
         for value in _values(item, named, grid.members[column] if grid.members else ()):
-            shown = "any other" if value == _OTHER else t.show(t.Literal(item.type, value))
+            shown = "any other" if value == _OTHER else t.show_literal(t.Literal(item.type, value))
             found.setdefault(rows_at(value), []).append(shown)
     return [Region(", ".join(shown), rows) for rows, shown in found.items()]
 
@@ -162,7 +162,7 @@ def _between(low: int, high: int, item: Node) -> str:
     least, most = _domain(item)
 
     def shown(number: int) -> str:
-        return t.show(t.Literal(item.type, _value(number, item)))
+        return t.show_literal(t.Literal(item.type, _value(number, item)))
 
     if low == high:
         return shown(low)

@@ -62,6 +62,7 @@ class Parser:
             "until": self.until,
             "day": self.day,
             "cents": self.cents,
+            "member": self.member,
             "any_member": self.members,
             "count_members": self.members,
             "rank_among": self.members,
@@ -140,14 +141,14 @@ class Parser:
             value = self.binary(0)
         if cases:
             choice, last = tuple(cases), value
-            value = self.make(
-                marks[0], lambda: t.Choose(self.alike(choice, last), self.towards(last, choice[0][1]))
-            )
+            value = self.make(marks[0], lambda: self.choose(choice, last))
         self.nesting -= 1
         return value
 
-    def alike(self, cases: tuple[tuple[Node, Node], ...], last: Node) -> tuple[tuple[Node, Node], ...]:
-        return tuple((when, self.towards(then, last)) for when, then in cases)
+    def choose(self, cases: tuple[tuple[Node, Node], ...], last: Node) -> Node:
+        told = next((then for _, then in cases if then.type.kind is t.Kind.ENUM), last)
+        alike = tuple((when, self.towards(then, told)) for when, then in cases)
+        return t.Choose(alike, self.towards(last, told))
 
     def binary(self, level: int) -> Node:
         if level == len(_LEVELS):
@@ -347,6 +348,21 @@ class Parser:
             raise self.fail("cents-form")
         number = self.whole(negative=negative)
         return t.Literal(t.CENTS, number.value)
+
+    def member(self, word: Word) -> Node:
+        """A member of an enum, where nothing beside it tells which enum is meant."""
+        chosen = self.name("enum-name")
+        enums = {fact.type.enum: fact for fact in self.vocabulary.facts.values() if fact.type.enum}
+        fact = self.known(chosen, enums, "unknown-enum")
+        self.expect(",", "member-form", found_enum=chosen.text)
+        if self.word.kind not in {"string", "raw"}:
+            raise self.fail(
+                "member-form", expected='"', found=self.word.text or "@end", found_enum=chosen.text
+            )
+        place = self.word
+        return self.make(
+            place, lambda: self.towards(t.Literal(t.STRING, self.text()), t.Fact(chosen.text, fact.type))
+        )
 
     def until(self, word: Word) -> Node:
         fact = self.name("fact-name")

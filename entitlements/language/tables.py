@@ -11,7 +11,7 @@ from . import tree as t
 from .cells import ANY, Cell, cell_of
 from .grid import Grid, gaps, in_words, overlaps, read_grid, unreachable
 from .messages import Mismatch, RuleError
-from .syntax import parse
+from .syntax import Parser, parse
 from .tree import Node, Tree, Vocabulary
 from .values import Value
 
@@ -109,7 +109,7 @@ def read_table(source: object, vocabulary: Vocabulary) -> Table:
     otherwise = None
     if source.get("otherwise") is not None:
         otherwise = _output(source["otherwise"], vocabulary, "otherwise")
-    table = Table(grid, hit, collect, *_alike(outputs, otherwise))
+    table = Table(grid, hit, collect, *_alike(outputs, otherwise, vocabulary))
     _check_outputs(table)
     return table
 
@@ -150,14 +150,23 @@ def _output(text: object, vocabulary: Vocabulary, place: str) -> Node:
         raise error.at(place) from None
 
 
-def _alike(outputs: list[Node], otherwise: Node | None) -> tuple[tuple[Node, ...], Node | None]:
+def _alike(
+    outputs: list[Node], otherwise: Node | None, vocabulary: Vocabulary
+) -> tuple[tuple[Node, ...], Node | None]:
     every = [*outputs, *([] if otherwise is None else [otherwise])]
+    told = next((output for output in every if output.type.enum), None)
+    if told is not None:
+        reader = Parser([], vocabulary)
+        try:
+            every = [reader.towards(output, told) for output in every]
+        except Mismatch as error:
+            raise RuleError(error).at("rows") from None
     for number, output in enumerate(every):
         if output.type != every[0].type:
             place = f"rows[{number}].then" if number < len(outputs) else "otherwise"
             differ = Mismatch("table-output-types", left=str(every[0].type), right=str(output.type))
             raise RuleError(differ).at(place)
-    return tuple(outputs), otherwise
+    return tuple(every[: len(outputs)]), None if otherwise is None else every[-1]
 
 
 def _check_outputs(table: Table) -> None:

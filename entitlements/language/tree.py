@@ -691,7 +691,9 @@ def _within(node: Node, level: int) -> str:
 def _show(node: Node) -> tuple[int, str]:
     match node:
         case Literal():
-            text = _show_literal(node)
+            text = show_literal(node)
+            if node.type.kind is Kind.ENUM:
+                return _WHOLE, f"member({node.type.enum}, {text})"
             return (_SIGN if text.startswith("-") else _WHOLE), text
         case Fact():
             return _WHOLE, node.name
@@ -712,15 +714,19 @@ def _show(node: Node) -> tuple[int, str]:
         case Or():
             return _OR, " || ".join(_within(term, _AND) for term in node.terms)
         case Compare():
-            return _RELATION, f"{_within(node.left, _SUM)} {node.operator} {_within(node.right, _SUM)}"
+            # One side tells of which enum the other is a member.
+            right = _beside(node.right, _SUM)
+            left = _within(node.left, _SUM) if isinstance(node.right, Literal) else _beside(node.left, _SUM)
+            return _RELATION, f"{left} {node.operator} {right}"
         case Arithmetic():
             level = _LEVELS[node.operator]
             return level, f"{_within(node.left, level)} {node.operator} {_within(node.right, level + 1)}"
         case Choose():
-            cases = "".join(f"{_within(when, _OR)} ? {_within(then, _OR)} : " for when, then in node.cases)
-            return _CHOICE, cases + _within(node.otherwise, _OR)
+            cases = "".join(f"{_within(when, _OR)} ? {_beside(then, _OR)} : " for when, then in node.cases)
+            told = any(not isinstance(then, Literal) for _, then in node.cases)
+            return _CHOICE, cases + (_beside if told else _within)(node.otherwise, _OR)
         case OneOf():
-            return _RELATION, f"{_within(node.item, _SUM)} in [{', '.join(map(_show_literal, node.options))}]"
+            return _RELATION, f"{_within(node.item, _SUM)} in [{', '.join(map(show_literal, node.options))}]"
         case Extreme():
             return _WHOLE, f"{node.operator}({', '.join(map(show, node.terms))})"
         case Under():
@@ -730,7 +736,13 @@ def _show(node: Node) -> tuple[int, str]:
             return _WHOLE, f"{_NAMES[type(node)]}({node.household}, {show(node.term)})"
 
 
-def _show_literal(literal: Literal) -> str:
+def _beside(node: Node, level: int) -> str:
+    """A part beside another that tells its enum, if it has one."""
+    return show_literal(node) if isinstance(node, Literal) else _within(node, level)
+
+
+def show_literal(literal: Literal) -> str:
+    """A written value; a member of an enum as its word alone, for where the enum is told."""
     match literal.type.kind:
         case Kind.BOOL:
             return "true" if literal.value else "false"

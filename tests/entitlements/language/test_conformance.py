@@ -51,7 +51,7 @@ STRINGS = [
     (r"'\x41\X41'", "AA"), (r"'\xff'", "ÿ"), (r"'\101'", "A"), (r"'\303\277'", "Ã¿"), (r"'\377'", "ÿ"),
     (r"'\u270c'", "✌"), (r"'\U0001f431'", "\U0001f431"), (r"'\uFFFD'", "\ufffd"), (r"'\U0010FFFF'", "\U0010ffff"),
     (r"'\u0041\u030a' == '\u00c5'", False),
-    (r"r'\n'", r"\n"), (r"R'\x41'", r"\x41"), (r'r"\u0041"', r"\u0041"), 
+    (r"r'\n'", r"\n"), (r"R'\x41'", r"\x41"), (r'r"\u0041"', r"\u0041"),
     ("'''a'b\"c'''", "a'b\"c"), ('"""a\'b"c"""', "a'b\"c"), ("'''\na\n'''", "\na\n"), ("''''a'''", "'a"),
     ("''''''", ""), ('""""""', ""), ("'''a\\'''b'''", "a'''b"),
     (r"'\400'", ERROR), (r"'\8'", ERROR), (r"'\1'", ERROR), (r"'\x4'", ERROR), (r"'\u004'", ERROR),
@@ -180,14 +180,14 @@ def test_cel_itself_promises_the_same() -> None:
 
 def test_variables_take_the_place_of_written_values() -> None:
     """What is not the same for everybody goes another way through SQL, and comes out alike."""
-    edges = (MIN, MIN + 1, -(2**32), -7, -2, -1, 0, 1, 2, 3, 7, 2**31, 2**32, MAX - 1, MAX)
+    edges = (MIN, MIN + 1, -7, -1, 0, 1, 2, 2**32, MAX)
     asked = [
         (f"x {sign} y", {"x": x, "y": y})
-        for sign in ("+", "-", "*", "/", "%", "<", "==", ">=")
+        for sign in ("+", "-", "*", "/", "%", "<", "==")
         for x, y in product(edges, edges)
     ]
     asked += [(f"x {sign} {y}", {"x": x}) for sign in "/%" for x, y in product(edges, edges)]
-    asked += [(f"{x} {sign} y", {"y": y}) for sign in "/%" for x, y in product(edges, edges)]
+    asked += [(f"{x} {sign} y", {"y": y}) for sign in "/%" for x, y in product(edges, (-7, -1, 0, 1))]
     asked += [("-x", {"x": x}) for x in edges]
     asked += [
         (f"x == '{word}' ? x : 'other'", {"x": x})

@@ -1,11 +1,14 @@
 """The stored form of a rule: it comes back as it went, and nothing else gets in."""
 
 import json
+from random import Random
 
 import pytest
 
 from entitlements.language import Kind, Mismatch, Speakable, Tree, Type, Vocabulary, check, parse
 from entitlements.language import tree as t
+from tests.entitlements.language.worlds import VOCABULARY as RANDOM
+from tests.entitlements.language.worlds import Writer
 
 VOCABULARY = Vocabulary(
     facts={
@@ -32,6 +35,12 @@ N = {"node": "fact", "name": "n", "type": "int"}
         "under(birth_date, 18, month_start) || least(n, 2) == greatest(1, n)",
         "any_member(registered_household, a) && count_members(registered_household, !a) > 1",
         "rank_among(registered_household, under(birth_date, 18)) == 1",
+        "n / 2 % 3 * (n / 3) > 7 % n",
+        'member(stage, "sek1")',
+        'a ? "sek1" : n > 1 ? stage : "primary"',
+        'a ? "sek1" : member(stage, "primary")',
+        'member(stage, "sek1") == "primary" || member(stage, "sek1") in ["sek1"]',
+        '(a ? "sek1" : member(stage, "primary")) == "sek1"',
     ],
 )
 def test_a_tree_survives_its_json_and_its_text(text: str) -> None:
@@ -110,3 +119,9 @@ def test_what_the_vocabulary_no_longer_knows_is_named() -> None:
 def test_and_and_or_of_the_same_terms_differ() -> None:
     assert parse("a && n > 1", VOCABULARY) != parse("a || n > 1", VOCABULARY)
     assert parse("a && n > 1", VOCABULARY).tree_hash != parse("a || n > 1", VOCABULARY).tree_hash
+
+
+def test_any_tree_comes_back_from_its_text() -> None:
+    writer = Writer(Random(3))
+    for tree in (writer.rule() for _ in range(600)):
+        assert parse(str(tree), RANDOM) == tree
