@@ -66,7 +66,7 @@ Key = tuple[UUID, str]
 
 def brings_something(grant: AllowanceGrant) -> bool:
     """Whether there is anything to approve: cents each month, or costs that may arise."""
-    return grant.monthly_cents > 0 if grant.terms == Terms.MONTHLY else grant.ceiling_cents != 0
+    return grant.monthly_cents > 0 if grant.terms == "monthly" else grant.ceiling_cents != 0
 
 
 async def feed(

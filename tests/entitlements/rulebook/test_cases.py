@@ -108,9 +108,13 @@ def test_every_value_that_an_amount_had_is_met_in_some_case() -> None:
 
 def test_money_of_every_kind_has_a_name_in_every_language() -> None:
     kinds = {
-        part.kind
+        kind
         for _, version in VERSIONS
-        for part in (*version.allowances, *version.amounts, *version.charges)
+        for kind in (
+            *(rule.kind for rule in version.allowances),
+            *(rule.kind for rule in version.amounts),
+            *(rule.kind for rule in version.charges),
+        )
     }
     for language in LANGUAGES:
         assert kinds <= allowances.names(language).keys()

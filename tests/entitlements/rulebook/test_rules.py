@@ -553,13 +553,14 @@ def _people(draw: st.DrawFn) -> Subject:
         for name, kind in CATALOGUE.items():
             if name.startswith("birth") or not draw(st.integers(0, 3)):
                 continue
-            value: Value = draw(
+            values: st.SearchStrategy[Value] = (
                 st.sampled_from(kind.members)
                 if kind.members
                 else st.booleans()
                 if kind.type == "bool"
                 else st.sampled_from([1999, 2001, 3501, 5001])
             )
+            value = draw(values)
             if name in {"deceased", "training_pay"}:
                 value = value is True and draw(st.integers(0, 5)) == 0
             since = draw(st.sampled_from([date(2020, 1, 1), date(2026, 9, 16)]))
