@@ -41,7 +41,7 @@ ROUTERS: list[Router] = [
     *entitlements.people.routes.ROUTERS,
     entitlements.registers.routes.router,
     entitlements.facts.routes.router,
-    entitlements.rulebook.routes.router,
+    *entitlements.rulebook.routes.ROUTERS,
     entitlements.rulebook.trying.routes.router,
     entitlements.allowances.routes.router,
     entitlements.grants.routes.router,

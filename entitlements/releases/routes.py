@@ -323,6 +323,7 @@ async def get_simulation(
     "/{simulation_id:uuid}/persons",
     operation_id="listConcerned",
     guards=[allow(Role.CASE_WORKER)],
+    opt={"writes": True},
     responses=problems(400, 401, 403, 404, 409),
 )
 async def list_concerned(

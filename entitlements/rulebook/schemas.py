@@ -1,17 +1,19 @@
 """What is said of programmes, their rules and tariffs: all of it public."""
 
-from datetime import date
+import json
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from pydantic import Field
 
 from core.schema import Schema
-from entitlements.language import Tree, show
+from entitlements.language import Tree, Type, show
 
-from .keeping import version_from_json
-from .models import Programme, RuleVersionRow, TariffRow
-from .programmes import RuleVersion
+from .keeping import case_to_json, version_from_json
+from .models import ParameterValue, Programme, RuleVersionRow, TariffRow, VersionStatus
+from .programmes import RuleVersion, WorkedCase
 
 
 class Language(StrEnum):
@@ -105,3 +107,70 @@ def _condition(name: str, when: Tree, origin: Any, payer: str | None = None) -> 
 
 def _grounds(version: RuleVersion) -> list[ConditionView]:
     return [_condition(g.name, g.when, g.origin, g.payer) for g in version.grounds]
+
+
+class RuleView(VersionView):
+    """A rule version with all that is known of how it came about."""
+
+    programme: str = Field(description="Whose rule it is", examples=["dortmund-karte"])
+    status: VersionStatus = Field(
+        description="`replaced` was released, and gave way to another before its first day",
+        examples=["active"],
+    )
+    form: str = Field(
+        description="In which form it was written; empty where nobody kept it", examples=["yaml"]
+    )
+    written: str = Field(description="As its author wrote it; it decides nothing")
+    release_id: UUID | None = Field(description="The release that brought it; null for what came with files")
+    author_id: UUID | None = Field(description="The principal who wrote it")
+    approver_id: UUID | None = Field(description="The principal who approved it")
+    loaded_at: datetime = Field(description="When it was released", examples=["2026-09-16T10:00:00Z"])
+
+    @classmethod
+    def told(cls, row: RuleVersionRow) -> "RuleView":
+        names = (
+            "programme",
+            "status",
+            "form",
+            "written",
+            "release_id",
+            "author_id",
+            "approver_id",
+            "loaded_at",
+        )
+        said = {name: getattr(VersionView.of(row), name) for name in VersionView.model_fields}
+        return cls(**said, **{name: getattr(row, name) for name in names})
+
+
+class AmountView(Schema):
+    """What an amount is from a day on."""
+
+    name: str = Field(description="How rules call it", examples=["participation_monthly"])
+    since: date = Field(description="From which day on, until its next value", examples=["2019-08-01"])
+    unit: str = Field(description="Its type: cents, int, day or bool", examples=["cents"])
+    value: int | str | bool = Field(description="A day in its ISO form", examples=[1500])
+    statute: str = Field(description="What it rests on", examples=["§ 28 Abs. 7 SGB II"])
+    source: str = Field(description="Where it was found", examples=["dortmund.de"])
+    assumption: bool = Field(description="Whether the city still has to confirm it", examples=[False])
+    status: VersionStatus = Field(examples=["active"])
+    release_id: UUID | None = Field(description="The release that brought it; null for what came with files")
+    author_id: UUID | None = Field(description="The principal who wrote it")
+    approver_id: UUID | None = Field(description="The principal who approved it")
+
+    @classmethod
+    def of(cls, row: ParameterValue) -> "AmountView":
+        said = {n: getattr(row, n) for n in cls.model_fields if n not in {"unit", "value"}}
+        return cls(**said, unit=Type.read(row.type).kind.value, value=json.loads(row.value))
+
+
+class CaseView(Schema):
+    """A worked case: a made-up person, and what the rule must say."""
+
+    programme: str = Field(examples=["dortmund-karte"])
+    name: str = Field(examples=["the last day of the approval still counts"])
+    day: date = Field(examples=["2026-12-31"])
+    content: dict[str, Any] = Field(description="Facts, households and what is expected")
+
+    @classmethod
+    def of(cls, case: WorkedCase) -> "CaseView":
+        return cls(programme=case.programme, name=case.name, day=case.day, content=case_to_json(case))

@@ -68,8 +68,6 @@ def _tariffs(book: Rulebook) -> Iterator[Flaw]:
 
 
 def _timeline(rules: ProgrammeRules) -> Iterator[Flaw]:
-    if not rules.versions:
-        yield Flaw("no-rule", f"{rules.name} has no rule on any day; write one", rules.name)
     for before, after in pairwise(rules.versions):
         if before.until is None or before.until >= after.since:
             yield Flaw(
@@ -222,10 +220,8 @@ def _unfounded(book: Rulebook, changes: Changes) -> Iterator[Flaw]:
             )
     for programme, last in changes.ended.items():
         rules = book.programmes.get(programme)
-        if rules is None or rules.on(last) is None:
-            yield Flaw(
-                "ends-nothing", f"{programme} is not in force on {last}; there is nothing to end", programme
-            )
+        if rules is None or not any(v.until is None or v.until > last for v in rules.versions):
+            yield Flaw("ends-nothing", f"{programme} is over by {last} already; end it earlier", programme)
     known = {(case.programme, case.name) for case in book.cases}
     for programme, name in changes.dropped:
         if (programme, name) not in known:

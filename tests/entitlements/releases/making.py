@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
@@ -12,9 +12,11 @@ from sqlalchemy import insert, select
 from sqlmodel import col
 
 from core.access.rules import Caller, Method, PrincipalKind, Role
+from core.audit.models import Entry
 from core.clock import FixedClock, day_of
 from core.database import Database, new_id
 from core.jobs.models import Job
+from core.jobs.service import Worker
 from core.settings import Settings
 from entitlements.facts.models import CURRENT
 from entitlements.people.models import Person
@@ -364,3 +366,17 @@ class Office:
     async def owed(self, kind: str) -> int:
         async with self.database.reading() as session:
             return len((await session.execute(select(Job).where(col(Job.kind) == kind))).scalars().all())
+
+    async def run_jobs(self) -> None:
+        """Does what is owed, as a worker does."""
+        handlers = {
+            "release.check": partial(checking.run_check, settings=self.settings),
+            "simulation.step": partial(simulating.run_simulation, settings=self.settings),
+        }
+        await Worker(self.database, handlers, self.clock).run_due()
+
+    async def noted(self, action: str) -> int:
+        """How often something was written down."""
+        async with self.database.reading() as session:
+            found = await session.execute(select(Entry).where(col(Entry.action) == action))
+            return len(found.scalars().all())

@@ -3,11 +3,13 @@ from datetime import date
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from core.clock import FixedClock
 from core.database import Database
 from core.settings import Settings
 from entitlements.facts import service as facts
+from entitlements.facts.models import CURRENT
 from entitlements.language import Subject
 from entitlements.releases.gate import judged
 from entitlements.rulebook.changing import merged
@@ -80,17 +82,8 @@ async def compared(town: Office, before: Rulebook, after: Rulebook, day: date) -
 
 async def people(town: Office) -> dict[Any, Subject]:
     async with town.database.reading() as session:
-        ids = await service_ids(town)
-        return await facts.subjects(session, ids, town.today)
-
-
-async def service_ids(town: Office) -> list[Any]:
-    from sqlalchemy import select
-
-    from entitlements.facts.models import CURRENT
-
-    async with town.database.reading() as session:
-        return list((await session.execute(select(CURRENT.c.person_id))).scalars())
+        everybody = list((await session.execute(select(CURRENT.c.person_id))).scalars())
+        return await facts.subjects(session, everybody, town.today)
 
 
 def rulings(side: Side, subject: Subject, on: date) -> dict[str, Ruling]:
