@@ -132,10 +132,10 @@ def test_every_reason_is_worded_in_each_language_and_plainly_in_plain_german(cod
     assert not re.search(r"\b(würde|hätte|könnte|müsste|sollte|wäre|z\. ?B\.|bzw|ggf|§)", plain)
 
 
-def test_what_waits_for_confirmation_says_so_where_it_stands() -> None:
-    """Nothing is assumed in silence: what has no source is marked, and says in words what is assumed."""
+def test_every_figure_says_where_it_comes_from() -> None:
+    """Nothing is assumed in silence: what no public source says is marked, and says in words what is assumed."""
     for book in CITIES:
         for parameter in book.parameters.values():
             for dated in parameter.values:
                 assert dated.origin.statute, parameter.name
-                assert dated.origin.source or not dated.origin.assumption, parameter.name
+                assert dated.origin.source, (parameter.name, dated.since)
