@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, or_, select, true, update
+from sqlalchemy import and_, exists, false, literal, or_, select, text, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
@@ -17,13 +17,13 @@ from core.clock import day_of
 from core.settings import Settings
 from core.vault import Vault
 from entitlements.decisions.service import assess
-from entitlements.deliveries.checking import check, incomplete, mentioned, unreadable, waiting
+from entitlements.deliveries.checking import check, incomplete, mentioned, statistics, unreadable, waiting
 from entitlements.deliveries.models import OVER, About, Delivery, DeliverySubject, Mode, Phase, State
 from entitlements.deliveries.parts import Part, decided
-from entitlements.deliveries.rules import Result, held_back, stride
-from entitlements.facts.catalogue import CATALOGUE
+from entitlements.deliveries.rules import SMALL, Result, held_back, stride
+from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
 from entitlements.facts.history import deny
-from entitlements.facts.models import Fact
+from entitlements.facts.models import CURRENT, Fact
 from entitlements.facts.service import members, refresh
 from entitlements.people.models import Household, Membership, Person
 from entitlements.registers.models import Link, Register
@@ -32,6 +32,12 @@ from entitlements.registers.service import complete, lists_of
 
 LEFT_OUT = 500
 """Persons or households whose ends are written in one transaction."""
+LISTED = 2_000
+"""Persons of whom one transaction looks whether a complete list says something by its silence."""
+
+
+GROWN = 4
+"""Tables are counted anew when so many times as many rows of a delivery are applied as the last time."""
 
 
 async def advance(
@@ -55,6 +61,8 @@ async def advance(
         select(Register).where(col(Register.id) == delivery.register_id).with_for_update()
     )
     register = locked.scalar_one()
+    if delivery.rows > SMALL:
+        await _prepare(session)
     work = _Work(session, delivery, register, now=now, settings=settings, vault=vault)
     if delivery.state is State.CHECKING:
         await work.check()
@@ -66,6 +74,13 @@ async def advance(
         await work.silence()
     await session.flush()
     return delivery.state is State.APPLYING
+
+
+async def _prepare(session: AsyncSession) -> None:
+    """Lets PostgreSQL sort a large part in memory, and compile no statement that is over before it is compiled."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(text("SET LOCAL work_mem = '64MB'"))
+        await session.execute(text("SET LOCAL jit = off"))
 
 
 class _Work:
@@ -128,7 +143,10 @@ class _Work:
         upto = col(DeliverySubject.anchor) <= last if last is not None else true()
         part = Part(self.session, self.vault, self.register, self.now)
         concerned, tally = await part.apply(one.id, and_(behind, upto), await self._lists(), full=self.full)
+        before = one.done
         count(one, tally)
+        if last is not None and one.rows > SMALL and before * GROWN < one.done:
+            await statistics(self.session, Person, Link, Household, Membership, Fact)
         one.reached = last
         if last is None:
             one.phase = Phase.ENDS
@@ -187,20 +205,39 @@ class _Work:
         """The first complete list of a register says something about everybody whom it leaves out."""
         one = self.delivery
         found = await self.session.execute(
-            select(col(Person.id))
+            select(col(Person.id), *self._unsaid())
+            .outerjoin(CURRENT, CURRENT.c.person_id == col(Person.id))
             .where(
                 col(Person.merged_into).is_(None),
                 col(Person.id) > one.reached if one.reached is not None else true(),
             )
             .order_by(col(Person.id))
-            .limit(LEFT_OUT)
+            .limit(LISTED)
         )
-        some = list(found.scalars())
-        await self._reassess(some)
-        if len(some) < LEFT_OUT:
+        some = found.all()
+        # Of whom the register says all that it may, its silence says nothing.
+        await self._reassess(
+            [person_id for person_id, unsaid, alone in some if unsaid or alone],
+            derive=[person_id for person_id, unsaid, _ in some if unsaid],
+        )
+        if len(some) < LISTED:
             await self._finish()
         else:
-            one.reached = some[-1]
+            one.reached = some[-1][0]
+
+    def _unsaid(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        """Whether something is unknown of a person that this register's silence can settle: a fact; a household."""
+        facts = [
+            CURRENT.c[name]
+            for name, kind in CATALOGUE.items()
+            if name in self.remit.facts and kind.absent is not None
+        ]
+        households = [CURRENT.c[name] for name in HOUSEHOLDS if name in self.remit.households]
+        later = literal(self.day > day_of(self.now, self.settings.zone))
+        return (
+            or_(CURRENT.c.person_id.is_(None), later, *(cell.is_(None) for cell in facts)),
+            or_(false(), *(cell.is_(None) for cell in households)),
+        )
 
     async def _finish(self) -> None:
         one = self.delivery
@@ -220,10 +257,13 @@ class _Work:
         lists = await lists_of(self.session, self.register.id)
         return [*lists, (self.delivery.as_of, self.day)] if self.full else lists
 
-    async def _reassess(self, person_ids: Collection[UUID]) -> None:
+    async def _reassess(
+        self, person_ids: Collection[UUID], *, derive: Collection[UUID] | None = None
+    ) -> None:
         await reassess(
             self.session,
             person_ids,
+            derive=derive,
             now=self.now,
             settings=self.settings,
             cause=f"delivery:{self.delivery.id}",
@@ -231,13 +271,19 @@ class _Work:
 
 
 async def reassess(
-    session: AsyncSession, person_ids: Iterable[UUID], *, now: datetime, settings: Settings, cause: str
+    session: AsyncSession,
+    person_ids: Iterable[UUID],
+    *,
+    now: datetime,
+    settings: Settings,
+    cause: str,
+    derive: Collection[UUID] | None = None,
 ) -> None:
-    """Derives what holds of these persons today, and judges them and their households by it."""
+    """Derives what holds of these persons (or of `derive`) today, and judges them and their households by it."""
     concerned = sorted(set(person_ids))
     if not concerned:
         return
-    await refresh(session, concerned, day_of(now, settings.zone))
+    await refresh(session, concerned if derive is None else sorted(derive), day_of(now, settings.zone))
     await assess(session, concerned, now=now, settings=settings, cause=cause)
 
 

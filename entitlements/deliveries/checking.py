@@ -10,7 +10,7 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import SQLModel, col
 
-from core.bulk import table_of
+from core.bulk import among, chunks, table_of
 from core.vault import Vault
 from entitlements.deliveries.linking import identity_in, link_by_likeness, opened
 from entitlements.deliveries.models import (
@@ -80,20 +80,7 @@ async def resolve_persons(
     )
     # Who is mentioned by a refused row only is found as well: whoever is mentioned is not left out.
     await _set(session, person, linked.is_not(None), person_id=linked)
-    # A number that is explained twice: the first explanation counts.
-    earlier = exists().where(
-        col(other.delivery_id) == delivery_id,
-        col(other.number_hash) == col(one.number_hash),
-        col(other.explained_at) < col(one.explained_at),
-    )
-    await _set(
-        session,
-        person,
-        col(one.explained_at).is_not(None),
-        earlier,
-        result=Result.DUPLICATE.value,
-        sealed=None,
-    )
+    await _refuse_repeated(session, delivery_id)
     unknown = and_(waiting(delivery_id), col(one.about) == About.PERSON, col(one.person_id).is_(None))
     explained = col(one.explained_at).is_not(None)
     identified = (
@@ -134,6 +121,32 @@ async def resolve_persons(
     await _set(session, waiting(delivery_id), gone, result=Result.FORGOTTEN.value, sealed=None)
 
 
+async def _refuse_repeated(session: AsyncSession, delivery_id: UUID) -> None:
+    """A number that is explained twice: the first explanation counts, and the facts of both."""
+    one, other, row = DeliverySubject, aliased(DeliverySubject), DeliveryRow
+    again = and_(
+        col(one.delivery_id) == delivery_id,
+        col(one.about) == About.PERSON,
+        exists().where(
+            col(other.delivery_id) == delivery_id,
+            col(other.number_hash) == col(one.number_hash),
+            col(other.explained_at) < col(one.explained_at),
+        ),
+    )
+    found = (await session.execute(select(col(one.place), col(one.explained_at)).where(again))).all()
+    for some in chunks(found):
+        await session.execute(
+            update(row)
+            .where(
+                col(row.delivery_id) == delivery_id, among(col(row.position), [place[1] for place in some])
+            )
+            .values(result=Result.DUPLICATE.value)
+            .execution_options(synchronize_session=False)
+        )
+        places = among(col(one.place), [place for place, _ in some])
+        await _set(session, col(one.delivery_id) == delivery_id, places, explained_at=None)
+
+
 async def _resolve_households(session: AsyncSession, delivery_id: UUID, register_id: UUID) -> None:
     one, other = DeliverySubject, aliased(DeliverySubject)
     house = and_(waiting(delivery_id), col(one.about) == About.HOUSEHOLD)
@@ -146,7 +159,7 @@ async def _resolve_households(session: AsyncSession, delivery_id: UUID, register
         )
         .scalar_subquery()
     )
-    await _set(session, house, known.is_not(None), household_id=known)
+    await _set(session, house, known.is_not(None), household_id=known, anchor=known)
     new = (
         select(col(other.item_id))
         .where(
@@ -160,7 +173,7 @@ async def _resolve_households(session: AsyncSession, delivery_id: UUID, register
         .scalar_subquery()
     )
     homeless = col(one.household_id).is_(None)
-    await _set(session, house, homeless, household_id=new)
+    await _set(session, house, homeless, new.is_not(None), household_id=new, anchor=new)
     await _set(session, house, homeless, result=Result.NO_HOUSEHOLD.value)
 
 
@@ -199,9 +212,6 @@ async def _refuse_unlinked(session: AsyncSession, delivery_id: UUID) -> None:
 async def _gather(session: AsyncSession, delivery_id: UUID) -> None:
     """What belongs to one household is applied in one transaction; who lives alone is a household of one."""
     one = DeliverySubject
-    await _set(
-        session, waiting(delivery_id), col(one.household_id).is_not(None), anchor=col(one.household_id)
-    )
     who, member, listing = aliased(one), aliased(DeliveryMember), aliased(one)
     here = (
         select(col(listing.household_id))

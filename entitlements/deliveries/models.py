@@ -103,8 +103,8 @@ class About(StrEnum):
 class DeliverySubject(SQLModel, table=True):
     """Whom a delivery speaks of: a number that it names, with the person or household behind it.
 
-    A row that says who a person is, or who belongs to a household, has a subject of its own (`explained_at`);
-    all facts about one number share another. What became of a row that has no result of its own stands here.
+    All facts about one number share a subject, most often that of the row which says who it is (`explained_at`);
+    each list of a household's members has its own. What became of a row without a result of its own stands here.
     """
 
     __tablename__ = "delivery_subjects"

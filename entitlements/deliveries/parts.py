@@ -121,6 +121,8 @@ class _One:
         self.tally: Counter[str] = Counter()
         self.results: dict[int, Result] = {}
         """By place, what became of all that was said of a subject and has no result of its own."""
+        self.explained: dict[int, Result] = {}
+        """By place, what became of the row that says who a person is."""
 
     async def _mark(self, *where: ColumnElement[bool], **values: Any) -> None:
         await self.session.execute(
@@ -238,7 +240,7 @@ class _One:
         await keep_identifications(self.session, identifications)
         for row in said:
             changed = row.person_id in new or row.person_id in renamed
-            self.results[row.place] = Result.ACCEPTED if changed else Result.UNCHANGED
+            self.explained[row.place] = Result.ACCEPTED if changed else Result.UNCHANGED
         return new
 
     async def _contents(self) -> dict[int, tuple[Any, bytes | None]]:
@@ -536,7 +538,7 @@ class _One:
         """Keeps what became of rows that were settled each for itself; of all others it is that they were known."""
         own: dict[Result, set[int]] = defaultdict(set)
         for row, outcome in zip(rows, outcomes, strict=True):
-            # The result of an explained person is what became of the explanation, not of the birth date in it.
+            # What became of a birth date within a row about a person is not what became of that row.
             if row.part == 0 and outcome is not self.results[row.subject]:
                 own[outcome].add(row.position)
         await self._keep_results(own)
@@ -582,6 +584,12 @@ class _One:
 
     async def finish(self) -> Counter[str]:
         """Keeps what became of what; gives how many rows have which result."""
+        own: dict[Result, set[int]] = defaultdict(set)
+        for one in self.subjects:
+            explained = self.explained.get(one.place)
+            if explained is not None and explained is not self.results.get(one.place, Result.ACCEPTED):
+                own[explained].add(one.explained_at)
+        await self._keep_results(own)
         by_result: dict[Result, list[int]] = defaultdict(list)
         for one in self.subjects:
             by_result[self.results.get(one.place, Result.ACCEPTED)].append(one.place)

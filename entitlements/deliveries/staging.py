@@ -163,6 +163,8 @@ class Staging:
             sealed=seal(self._secret, json.dumps(content).encode(), hashed),
             statement=self._statement(None, None, stated_at=said.stated_at),
         )
+        # Most often the facts follow: one subject for who it is and what is known of them.
+        self._remember(said.number, subject)
         self.rows.append((self._delivery_id, self.position, 0, subject, None, None))
         for part, (name, value) in enumerate(said.birth.items(), 1):
             statement = self._statement(
@@ -184,12 +186,14 @@ class Staging:
 
     def _named(self, number: str) -> int:
         """The subject of all facts about a number."""
-        if len(self._subjects) >= NUMBERS:
-            self._subjects.clear()
         hashed = self._hash(number)
         sealed = seal(self._secret, json.dumps({"number": number}).encode(), hashed)
-        place = self._subjects[number] = self._subject(About.PERSON, hashed, sealed=sealed)
-        return place
+        return self._remember(number, self._subject(About.PERSON, hashed, sealed=sealed))
+
+    def _remember(self, number: str, place: int) -> int:
+        if len(self._subjects) >= NUMBERS:
+            self._subjects.clear()
+        return self._subjects.setdefault(number, place)
 
     def _housed(self, number: str, kind: str) -> int:
         place = self._households.get((number, kind))

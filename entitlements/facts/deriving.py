@@ -41,7 +41,7 @@ def derive(dialect: str) -> Insert:
     """The statement that derives the wide rows of some persons.
 
     Its parameters: `on`, the day; `aliases`, every id of these persons, and `roots`, those that they have today;
-    `cap`, the next day on which a register's silence begins to mean something; `silence_<fact>` for each fact of
+    `households`, in which any of them is or will be; `cap`, the next day on which a register's silence begins to mean something; `silence_<fact>` for each fact of
     which silence can mean something, what it says on that day.
     """
     living = _living()
@@ -124,7 +124,7 @@ def _shared(living: Any) -> Any:
         .join(living, w.household_id == col(Fact.household_id))
         .where(
             # Said twice, so that the database begins with these few households and not with all facts.
-            col(Fact.household_id).in_(select(w.household_id)),
+            among(col(Fact.household_id), "households"),
             col(Fact.known_until).is_(None),
             col(Fact.withdrawn).is_(False),
             col(Fact.valid_next) > ON,

@@ -529,15 +529,18 @@ async def learn_members(
             confirming.stated_at = one.stated_at
             outcomes.append(Outcome.UNCHANGED)
         else:
-            row = Roster(
-                household_id=one.household_id,
-                stated_from=one.first,
-                stated_next=one.following,
-                stated_at=one.stated_at,
-                known_from=now,
-                delivery_id=one.delivery_id,
+            row = _Roster(new_id(), one.first, one.following, one.stated_at)
+            fresh.append(
+                {
+                    "id": row.id,
+                    "household_id": one.household_id,
+                    "stated_from": one.first,
+                    "stated_next": one.following,
+                    "stated_at": one.stated_at,
+                    "known_from": now,
+                    "delivery_id": one.delivery_id,
+                }
             )
-            fresh.append({name: getattr(row, name) for name in Roster.model_fields})
             rosters.setdefault(one.household_id, []).append(row)
             outcomes.append(
                 Outcome.SUPERSEDED
@@ -625,9 +628,17 @@ async def _rosters(session: AsyncSession, household_ids: Sequence[Any]) -> dict[
     await session.flush()
     found: dict[UUID, list[Any]] = defaultdict(list)
     for some in chunks(household_ids):
-        rows = await session.execute(select(Roster).where(among(col(Roster.household_id), some)))
-        for row in rows.scalars():
-            found[row.household_id].append(_Roster(row.id, row.stated_from, row.stated_next, row.stated_at))
+        rows = await session.execute(
+            select(
+                col(Roster.household_id),
+                col(Roster.id),
+                col(Roster.stated_from),
+                col(Roster.stated_next),
+                col(Roster.stated_at),
+            ).where(among(col(Roster.household_id), some))
+        )
+        for household_id, *row in rows:
+            found[household_id].append(_Roster(*row))
     return found
 
 

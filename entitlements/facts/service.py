@@ -122,9 +122,18 @@ async def refresh(session: AsyncSession, person_ids: Iterable[UUID], on: date) -
             .order_by(col(Person.id))
             .with_for_update()
         )
-        for gone in chunks(mine):
-            await session.execute(delete(CURRENT).where(among(CURRENT.c.person_id, gone)))
-        await session.execute(statement, {"on": on, "aliases": mine, "roots": some, "cap": cap, **defaults})
+        await session.execute(delete(CURRENT).where(among(CURRENT.c.person_id, mine)))
+        households = await session.execute(
+            select(col(Membership.household_id))
+            .where(
+                among(col(Membership.person_id), mine),
+                col(Membership.known_until).is_(None),
+                col(Membership.valid_next) > on,
+            )
+            .distinct()
+        )
+        whose = {"aliases": mine, "roots": some, "households": list(households.scalars())}
+        await session.execute(statement, {"on": on, "cap": cap, **whose, **defaults})
 
 
 async def rebuild(session: AsyncSession, on: date) -> int:
