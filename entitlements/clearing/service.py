@@ -70,7 +70,8 @@ async def decide(
 async def look_again(
     session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings, vault: Vault
 ) -> None:
-    """The nightly job: numbers that waited because whoever they mean was not known yet, and now surely is."""
+    """The nightly job: links numbers that waited because whoever they mean was not known yet, and now surely is."""
+    await numbers.forget_old(session, now)
     after = UUID(payload["after"]) if "after" in payload else None
     waiting = await numbers.reviews(session, after=after, limit=AT_ONCE, now=now, put_off=True)
     for review, person_id in await numbers.settled_since(session, vault, waiting):

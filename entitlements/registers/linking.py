@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -11,9 +11,9 @@ from core.bulk import chunks
 from core.vault import Vault
 from entitlements.people.marks import anybody, sharing
 from entitlements.people.matching import Candidate, Judged, Traits, Verdict, compare, judge, traits
-from entitlements.people.models import Identification, Person
+from entitlements.people.models import Identification
 from entitlements.people.rules import PersonIdentity
-from entitlements.people.service import identities_of
+from entitlements.people.service import aliases, identities_of
 from entitlements.registers.models import Link
 
 AT_ONCE = 500
@@ -52,7 +52,7 @@ async def _judge(
     identified: Collection[bytes],
 ) -> dict[bytes, Found]:
     sharing_with = await sharing(session, vault, asked)
-    everybody = {person_id for some in sharing_with.values() for person_id, _ in some}
+    everybody = await aliases(session, {who for some in sharing_with.values() for who, _ in some})
     elsewhere = await _known_to(session, register_id, everybody)
     others = await _identified(session, everybody) if identified else set()
     near = {
@@ -76,33 +76,27 @@ async def _judge(
     }
 
 
-async def _identified(session: AsyncSession, person_ids: Collection[UUID]) -> set[UUID]:
+async def _identified(session: AsyncSession, known_as: Mapping[UUID, UUID]) -> set[UUID]:
     """Those whose identification number is known."""
     found: set[UUID] = set()
-    meant = func.coalesce(col(Person.merged_into), col(Person.id))
-    for some in chunks(sorted(person_ids)):
+    for some in chunks(sorted(known_as)):
         rows = await session.execute(
-            select(meant)
-            .join(Identification, col(Identification.person_id) == col(Person.id))
-            .where(meant.in_(some))
+            select(col(Identification.person_id)).where(col(Identification.person_id).in_(some))
         )
-        found.update(rows.scalars())
+        found.update(known_as[person_id] for person_id in rows.scalars())
     return found
 
 
-async def _known_to(session: AsyncSession, register_id: UUID, person_ids: Collection[UUID]) -> set[UUID]:
+async def _known_to(session: AsyncSession, register_id: UUID, known_as: Mapping[UUID, UUID]) -> set[UUID]:
     """Those whom the register knows by some number."""
     found: set[UUID] = set()
-    for some in chunks(sorted(person_ids)):
+    for some in chunks(sorted(known_as)):
         rows = await session.execute(
-            select(func.coalesce(col(Person.merged_into), col(Person.id)))
-            .join(Link, col(Link.person_id) == col(Person.id))
-            .where(
-                col(Link.register_id) == register_id,
-                func.coalesce(col(Person.merged_into), col(Person.id)).in_(some),
+            select(col(Link.person_id)).where(
+                col(Link.person_id).in_(some), col(Link.register_id) == register_id
             )
         )
-        found.update(rows.scalars())
+        found.update(known_as[person_id] for person_id in rows.scalars())
     return found
 
 

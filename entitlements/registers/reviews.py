@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -22,6 +22,8 @@ from entitlements.registers.models import LinkMade, Register, Review, ReviewStat
 from entitlements.registers.rules import Remit
 from entitlements.registers.service import REVIEWS, link
 
+KEPT = timedelta(days=365)
+"""How long a number waits, as its rows do; a register that still means it delivers it again."""
 LATER = timedelta(days=14)
 """How long a number waits that was put off."""
 
@@ -169,6 +171,13 @@ async def put_off(session: AsyncSession, caller: Caller, review_id: UUID, now: d
         raise ReviewDecided
     note(session, caller, "review.put-off", ("review", review_id), now=now)
     return review
+
+
+async def forget_old(session: AsyncSession, now: datetime) -> None:
+    """Drops what waited too long, with what the register called whoever it was."""
+    await session.execute(
+        delete(Review).where(col(Review.state) == ReviewState.OPEN, col(Review.opened_at) < now - KEPT)
+    )
 
 
 async def settled_since(

@@ -236,13 +236,16 @@ async def _close_reviews(
     now: datetime,
 ) -> None:
     """Nobody has to be asked any more about a number that found its person in another way."""
-    waiting = await session.execute(
-        select(col(Review.id), col(Review.number_hash)).where(
-            col(Review.register_id) == register_id, col(Review.state) == ReviewState.OPEN
+    open_ones = (col(Review.register_id) == register_id, col(Review.state) == ReviewState.OPEN)
+    if (await session.execute(select(col(Review.id)).where(*open_ones).limit(1))).first() is None:
+        return
+    for some in chunks(list(numbers)):
+        waiting = await session.execute(
+            select(col(Review.id), col(Review.number_hash)).where(
+                *open_ones, col(Review.number_hash).in_(some)
+            )
         )
-    )
-    for review_id, hashed in waiting.all():
-        if hashed in numbers:
+        for review_id, hashed in waiting.all():
             await session.execute(
                 update(Review)
                 .where(col(Review.id) == review_id)

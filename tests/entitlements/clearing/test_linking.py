@@ -1,5 +1,6 @@
 """A number finds its person by name, birth date and address where that is sure; where it is not, a clerk is asked."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -120,6 +121,16 @@ async def test_what_is_put_off_comes_back(town: Town) -> None:
     assert [one["id"] for one in await town.waiting()] == [review["id"]]
 
 
+async def test_what_waits_for_a_year_is_forgotten(town: Town) -> None:
+    await town.jobcenter.deliver("first", [mila("J-1")])
+    town.clock.forward(timedelta(days=366))
+    async with town.database.writing() as session:
+        await enqueue(session, "reviews.look_again", {}, run_at=town.clock.now())
+    await town.work()
+    async with town.database.reading() as session:
+        assert (await session.execute(select(Review))).all() == []
+
+
 async def test_whoever_becomes_known_later_is_found_by_night(town: Town) -> None:
     taken = await town.jobcenter.deliver("early", [mila("J-1"), fact("J-1", "sgb2", value=True)])
     assert taken["results"] == {"no-link": 2}
@@ -186,21 +197,25 @@ async def test_a_number_that_was_linked_before_stays_whatever_it_is_called_now(t
         assert count.scalar_one() == 1
 
 
-@pytest.mark.parametrize(
-    ("given", "family"),
-    [
+async def test_names_of_every_script_find_their_person(town: Town) -> None:
+    names = [
         ("محمد", "العلي"),
         ("Иван", "Петров"),
         ("Γιώργος", "Παπαδόπουλος"),
         ("小龍", "李"),
         ("ராஜா", "முருகன்"),
         ("", "Sukarno"),
-    ],
-)
-async def test_names_of_every_script_find_their_person(town: Town, given: str, family: str) -> None:
-    await town.melde.deliver("people", [person("P-1", given, family, **MILA)])
-    await town.jobcenter.deliver("first", [person("J-1", given, family, **MILA)])
-    assert await town.meant(town.jobcenter, "J-1") == await town.known("P-1")
+        ("Xaver " * 30, "Ho" * 90),
+    ]
+    births = [f"19{70 + place}-03-{10 + place}" for place in range(len(names))]
+    for office, letter in ((town.melde, "P"), (town.jobcenter, "J")):
+        rows = [
+            person(f"{letter}-{place}", *name, **(HOME | {"birth_date": birth}))
+            for place, (name, birth) in enumerate(zip(names, births, strict=True))
+        ]
+        await office.deliver("people", rows)
+    for place, _ in enumerate(names):
+        assert await town.meant(town.jobcenter, f"J-{place}") == await town.known(f"P-{place}")
 
 
 async def test_what_a_likeness_register_says_of_a_birth_is_no_fact(town: Town) -> None:

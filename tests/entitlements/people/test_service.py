@@ -11,7 +11,7 @@ from core.access.rules import Caller, Channel, Method, PrincipalKind, Role
 from core.errors import NotFound
 from core.vault import SealBroken, Vault
 from entitlements.people import merging, service
-from entitlements.people.models import Identity, IdentityKey, LinkedBy, Login, NameMark
+from entitlements.people.models import Identity, IdentityKey, Likemark, LinkedBy, Login, NameMark
 from entitlements.people.rules import PersonIdentity
 from tests.entitlements.facts.making import NOON, some_persons
 
@@ -110,7 +110,7 @@ async def test_forgetting_destroys_the_key_at_once_and_for_good(session: AsyncSe
     await service.forget(session, person, caller=None, now=LATER)
     assert await service.identity_of(session, vault, person) is None
     assert await service.search_by_name(session, vault, "weg") == []
-    for table in (IdentityKey, Identity, NameMark):
+    for table in (IdentityKey, Identity, NameMark, Likemark):
         assert (await session.execute(select(table))).all() == []
     await service.keep_identity(
         session, vault, person, PersonIdentity("Ute", "Weg"), stated_at=LATER, now=LATER
