@@ -1,6 +1,7 @@
 """Asks many small cases in one statement, each rule of the person it is about: most of a statement's cost is its own."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from types import TracebackType
@@ -51,13 +52,12 @@ class Together:
         said: dict[int, Result] = {}
         for places in _bundles(cases):
             bundle = [cases[place] for place in places]
-            try:
-                if households_of(case.tree for case in bundle):
-                    raise Mismatch("whoever shares a household is asked with it")
-                results = self._ask(bundle, parameters, on)
-            except (SQLAlchemyError, OverflowError, Mismatch):
-                # One among them cannot be asked together with the others: each for itself.
-                self._connection.rollback()
+            results = None
+            # Whoever shares a household is asked with it, and alone.
+            if not households_of(case.tree for case in bundle):
+                with suppress(SQLAlchemyError, OverflowError, Mismatch):
+                    results = self._ask(bundle, parameters, on)
+            if results is None:
                 results = [_alone(case, parameters, on) for case in bundle]
             said.update(zip(places, results, strict=True))
         return [said[place] for place in range(len(cases))]
@@ -67,13 +67,14 @@ class Together:
         persons = Persons(facts_of(trees.values()))
         compiled = compile_rules(trees, persons.rows, name_missing=True)
         people = [Subject(f"r{n}", case.subject.facts) for n, case in enumerate(cases)]
-        persons.table.create(self._connection)
         try:
+            persons.table.create(self._connection)
             self._connection.execute(persons.table.insert(), persons.rows_of(people))
             rows = self._connection.execute(compiled.select, compiled.bind(parameters, on)).mappings()
             said = {row["key"]: compiled.result(row, row["key"]) for row in rows}
         finally:
-            persons.table.drop(self._connection)
+            self._connection.rollback()
+            persons.table.drop(self._connection, checkfirst=True)
             self._connection.commit()
         return [said[label] for label in trees]
 

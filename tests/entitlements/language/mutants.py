@@ -174,6 +174,50 @@ MUTANTS = (
         "return a.op(sign, return_type=NUMBER)(b)",
         'return a * b if sign == "*" else a.op(sign, return_type=NUMBER)(b)',
     ),
+    Mutant(
+        "a remainder is taken for a quotient",
+        "numbers.py",
+        "return a.op(sign, return_type=NUMBER)(b)",
+        'return a.op("/" if sign == "%" else sign, return_type=NUMBER)(b)',
+    ),
+    Mutant(
+        "the least number can be divided by a fixed minus one",
+        "numbers.py",
+        "return (INT_MIN + 1, INT_MAX) if fixed == -1 else ANYTHING",
+        "return ANYTHING",
+    ),
+    Mutant(
+        "the least number can be divided by any minus one",
+        "numbers.py",
+        "or_(b != number(-1), a > _MIN)",
+        "or_(b != number(-1), a >= _MIN)",
+    ),
+    Mutant(
+        "a fixed dividend has the limits of a divisor",
+        "compiler.py",
+        'if sign in DIVISIONS and side == "left":',
+        'if sign in DIVISIONS and side == "above":',
+    ),
+    Mutant(
+        "a divisor that may be zero always has a quotient",
+        "numbers.py",
+        "if other[0] <= 0 <= other[1] or (",
+        "if (",
+    ),
+    Mutant(
+        "a fixed zero divides",
+        "numbers.py",
+        "return 1, 0",
+        "return ANYTHING",
+        only_on_postgres=True,
+    ),
+    Mutant(
+        "zero divides whoever has it",
+        "numbers.py",
+        "return and_(b != number(0), or_(",
+        "return and_(or_(",
+        only_on_postgres=True,
+    ),
 )
 
 
