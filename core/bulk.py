@@ -128,15 +128,26 @@ def _default(missing: Column[Any]) -> Any:
 
 
 async def insert_rows(
-    session: AsyncSession, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    session: AsyncSession,
+    table: Table,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    written: Collection[str] = (),
 ) -> None:
-    """Inserts the rows as they are; every column must be named that the table does not fill itself."""
+    """Inserts the rows as they are; every column must be named that the table does not fill itself.
+
+    `written` names the columns of JSON whose values are text already, as PostgreSQL's COPY wants all of them.
+    """
     if not rows:
         return
     connection = await session.connection()
     if connection.dialect.name == "sqlite":
         processors = [table.c[name].type.dialect_impl(connection.dialect) for name in columns]
-        bind = [kind.bind_processor(connection.dialect) for kind in processors]
+        bind = [
+            None if name in written else kind.bind_processor(connection.dialect)
+            for name, kind in zip(columns, processors, strict=True)
+        ]
         marks = ", ".join("?" * len(columns))
         names = ", ".join(f'"{name}"' for name in columns)
         bound = [
@@ -153,3 +164,38 @@ async def insert_rows(
     raw = await connection.get_raw_connection()
     driver: Any = raw.driver_connection
     await driver.copy_records_to_table(table.name, records=rows, columns=list(columns))
+
+
+async def update_rows(
+    session: AsyncSession,
+    table: Table,
+    key: Sequence[str],
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+) -> None:
+    """Sets these columns of the rows that the key names; each row has the values of the key first."""
+    if not rows:
+        return
+    names = [*key, *columns]
+    if session.get_bind().dialect.name == "sqlite":
+        chosen = [table.c[name] == bindparam(f"given_{name}", type_=table.c[name].type) for name in key]
+        given = {name: bindparam(f"given_{name}", type_=table.c[name].type) for name in columns}
+        statement: Any = table.update().where(*chosen).values(given)
+        connection = await session.connection()
+        await connection.execute(
+            statement, [{f"given_{n}": v for n, v in zip(names, row, strict=True)} for row in rows]
+        )
+        return
+    by_column = dict(zip(names, zip(*rows, strict=True), strict=True))
+    unnested = (
+        func.unnest(*(bindparam(f"given_{name}", type_=_Many(table.c[name].type)) for name in names))
+        .table_valued(*(column(name, table.c[name].type) for name in names), name="given")
+        .render_derived()
+    )
+    statement = (
+        table.update()
+        .where(*(table.c[name] == unnested.c[name] for name in key))
+        .values({name: unnested.c[name] for name in columns})
+    )
+    connection = await session.connection()
+    await connection.execute(statement, {f"given_{name}": list(values) for name, values in by_column.items()})

@@ -1,7 +1,8 @@
 """Write an entry, seal the chain, verify it."""
 
 import hmac
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +17,8 @@ from core import jose
 from core.access.rules import Caller
 from core.audit.models import Checkpoint, Entry
 from core.audit.rules import GENESIS, canonical, link
+from core.bulk import insert_rows, table_of
+from core.database import new_id
 from core.errors import NotFound
 from core.vault import KeyUse, Vault
 
@@ -47,6 +50,25 @@ def note(
             details=details,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """One of many things that the system itself did."""
+
+    action: str
+    subject: tuple[str, UUID]
+    details: Mapping[str, str | int | bool | None]
+
+
+async def note_all(session: AsyncSession, noted: Sequence[Noted], *, now: datetime) -> None:
+    """Writes down many things that were done by nobody but the system, in the caller's transaction."""
+    columns = ("id", "at", "channel", "action", "subject", "details")
+    rows = [
+        (new_id(), now, "", one.action, f"{one.subject[0]}:{one.subject[1]}", json.dumps(dict(one.details)))
+        for one in noted
+    ]
+    await insert_rows(session, table_of(Entry), columns, rows, written={"details"})
 
 
 def _octets(entry: Entry) -> bytes:

@@ -1,7 +1,7 @@
 """Enqueue, lease, run, retry, give up."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo
 
 import anyio
 import structlog
-from sqlalchemy import case, or_, select, update
+from sqlalchemy import case, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from core.bulk import table_of
 from core.clock import Clock, day_of
 from core.database import Database, new_id
 from core.jobs.models import Job
@@ -37,8 +38,8 @@ async def enqueue(
     once: str | None = None,
 ) -> None:
     """Owes a job, in the caller's transaction; with `once`, a job of that word that waits already is enough."""
-    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgres_insert
-    new = insert(Job).values(
+    add = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgres_insert
+    new = add(Job).values(
         id=new_id(), kind=kind, payload=dict(payload or {}), once=once, run_at=run_at, attempts=0
     )
     # Touching the waiting row locks it: the worker that takes it begins after we have committed, and so
@@ -54,6 +55,25 @@ async def enqueue(
             },
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A job to be owed among many; none of them has a word of its own, so each is done."""
+
+    kind: str
+    payload: Mapping[str, Any]
+    run_at: datetime
+
+
+async def enqueue_all(session: AsyncSession, owed: Iterable[Owed]) -> None:
+    """Owes many jobs in one statement, in the caller's transaction."""
+    rows = [
+        {"id": new_id(), "kind": one.kind, "payload": dict(one.payload), "run_at": one.run_at, "attempts": 0}
+        for one in owed
+    ]
+    if rows:
+        await session.execute(insert(table_of(Job)), rows)
 
 
 @dataclass(frozen=True, slots=True)

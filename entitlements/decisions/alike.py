@@ -4,13 +4,14 @@ Most of a city is: whoever receives nothing differs from the next only in facts 
 birthday that no threshold still lies before.
 """
 
+import json
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, cast
 
-from entitlements.decisions.rules import Said, digest, said
+from entitlements.decisions.rules import digest, said
 from entitlements.language import Known, Subject, Tree, Value, evaluate
 from entitlements.language import tree as t
 from entitlements.language.days import month_start, reaches
@@ -28,7 +29,7 @@ class Weighed:
 
     ruling: Ruling
     _digest: str | None = None
-    _said: Said | None = None
+    _written: tuple[str, str, str] | None = None
 
     @property
     def digest(self) -> str:
@@ -37,10 +38,12 @@ class Weighed:
         return self._digest
 
     @property
-    def said(self) -> Said:
-        if self._said is None:
-            self._said = said(self.ruling)
-        return self._said
+    def written(self) -> tuple[str, str, str]:
+        """Its reasons, what is missing and what it brings, as JSON."""
+        if self._written is None:
+            kept = said(self.ruling)
+            self._written = (json.dumps(kept.reasons), json.dumps(kept.missing), json.dumps(kept.brings))
+        return self._written
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from entitlements.language import Subject, Value, canonical_json
+from entitlements.language import Stated, Subject, Value, canonical_json
 from entitlements.rulebook.programmes import Outcome, RuleVersion, parameters_hash
 from entitlements.rulebook.rules import AllowanceGrant, Reason, Ruling
 
@@ -130,16 +130,48 @@ def facts_hash(version: RuleVersion, subject: Subject) -> str:
     What the rule does not look at has no part in it: another fact in the catalogue, years later, leaves the
     decisions of today reproducible.
     """
-    names = version.looks_at
-    said = {
-        "facts": _facts(subject, names),
-        "households": {
-            kind: sorted(([m.key, _facts(m, names)] for m in members), key=lambda member: str(member[0]))
-            for kind, members in subject.households.items()
+    return Fragments().hash(version, subject)
+
+
+class Fragments:
+    """Facts as canonical JSON, of which the hashes of many decisions are made: each is written once."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, tuple[Subject, dict[str, str]]] = {}
+        self._one: dict[tuple[str, Stated], str] = {}
+
+    def hash(self, version: RuleVersion, subject: Subject) -> str:
+        """See `facts_hash`."""
+        names = version.looks_at
+        homes = ",".join(
+            f"{_quoted(kind)}:[{self._members(members, names)}]"
+            for kind, members in sorted(subject.households.items())
             if kind in names
-        },
-    }
-    return hashlib.sha256(canonical_json(said).encode()).hexdigest()
+        )
+        said = f'{{"facts":{self._facts(subject, names)},"households":{{{homes}}}}}'
+        return hashlib.sha256(said.encode()).hexdigest()
+
+    def _members(self, members: tuple[Subject, ...], names: Collection[str]) -> str:
+        ordered = sorted(members, key=lambda member: member.key)
+        return ",".join(f"[{_quoted(member.key)},{self._facts(member, names)}]" for member in ordered)
+
+    def _facts(self, subject: Subject, names: Collection[str]) -> str:
+        # Members of a household are given their facts by the same mapping as when they are asked themselves.
+        kept = self._of.get(id(subject.facts))
+        if kept is None:
+            written = {name: self._fragment(name, subject.facts[name]) for name in sorted(subject.facts)}
+            kept = self._of[id(subject.facts)] = (subject, written)
+        return "{" + ",".join([text for name, text in kept[1].items() if name in names]) + "}"
+
+    def _fragment(self, name: str, stated: Stated) -> str:
+        text = self._one.get((name, stated))
+        if text is None:
+            text = self._one[name, stated] = f"{_quoted(name)}:{canonical_json(_fact(stated))}"
+        return text
+
+
+def _quoted(text: str) -> str:
+    return canonical_json(text)
 
 
 def facts_of(version: RuleVersion, subject: Subject) -> list[dict[str, Any]]:
@@ -158,17 +190,17 @@ def used_parameters(version: RuleVersion, parameters: Mapping[str, Value]) -> st
 
 
 def _facts(subject: Subject, names: Collection[str]) -> dict[str, list[Any]]:
-    return {
-        name: [
-            fact.value.isoformat() if isinstance(fact.value, date) else fact.value,
-            _day(fact.since),
-            _day(fact.until),
-            fact.register,
-            fact.learned_at.isoformat(),
-        ]
-        for name, fact in subject.facts.items()
-        if name in names
-    }
+    return {name: _fact(fact) for name, fact in subject.facts.items() if name in names}
+
+
+def _fact(fact: Stated) -> list[Any]:
+    return [
+        fact.value.isoformat() if isinstance(fact.value, date) else fact.value,
+        _day(fact.since),
+        _day(fact.until),
+        fact.register,
+        fact.learned_at.isoformat(),
+    ]
 
 
 def _terms(grant: AllowanceGrant) -> dict[str, Any]:

@@ -10,6 +10,7 @@ What each outcome does to what a person holds:
 - What a case worker revoked (loss, fraud, error) is given again only by a case worker.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,12 +19,11 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import insert, or_, select
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from core.bulk import insert_rows, table_of
 from core.clock import day_of
 from core.database import new_id
 from core.errors import NotFound
@@ -32,25 +32,25 @@ from core.settings import Settings
 from entitlements.allowances import service as allowances
 from entitlements.allowances.models import LumpSum
 from entitlements.allowances.service import Feed, Pot
+from entitlements.decisions.alike import Docket, Dockets, Weighed
 from entitlements.decisions.models import Decision, Verdict
 from entitlements.decisions.rules import (
+    Fragments,
     concerned,
-    digest,
     disputed,
-    facts_hash,
     facts_of,
     referred,
     said,
     used_parameters,
     without_request,
 )
+from entitlements.decisions.standing import Held, keep, take
 from entitlements.facts import service as facts
 from entitlements.facts.contradictions import contradictions
 from entitlements.grants import service as grants
 from entitlements.grants.models import EndReason, Entitlement, Standing
 from entitlements.grants.rules import Terms, announce_on, must_announce
 from entitlements.language import Subject, Value
-from entitlements.ledger.service import in_chunks
 from entitlements.people.models import Person
 from entitlements.people.service import known_as, roots
 from entitlements.requests import service as requests
@@ -66,6 +66,32 @@ BATCH = 500
 Key = tuple[UUID, str]
 
 log = structlog.get_logger("decisions")
+
+_dockets = Dockets()
+"""What was worked out in this process today; a docket is named by the hashes of what it says, so never stale."""
+_WRITTEN = ("others", "reasons", "missing", "brings")
+_APPENDED = (
+    "id",
+    "person_id",
+    "programme",
+    "rule_hash",
+    "parameter_hash",
+    "facts_hash",
+    "day",
+    "decided_at",
+    "held_since",
+    "others",
+    "cause",
+    "outcome",
+    "ground",
+    "payer",
+    "until",
+    "reasons",
+    "missing",
+    "brings",
+    "changes_on",
+    "previous_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +118,7 @@ class _Work:
     """By programme, the hashes of the rule in force today and of the amounts that it uses."""
     on: date
     cause: str
-    verdicts: Mapping[Key, Verdict]
+    verdicts: Mapping[Key, Held]
     held: Mapping[Key, Entitlement]
     barred: Collection[Key]
     paid: Collection[tuple[UUID, str, date]]
@@ -102,10 +128,14 @@ class _Work:
     proposals: list[Proposal] = field(default_factory=list)
     lost: list[Key] = field(default_factory=list)
     """What is refused and not held: a request that was made for it is used up."""
-    decisions: list[dict[str, Any]] = field(default_factory=list)
+    decisions: list[tuple[Any, ...]] = field(default_factory=list)
     feeds: list[Feed] = field(default_factory=list)
     ending: int = 0
     revoked: int = 0
+    stated: Fragments = field(default_factory=Fragments)
+
+    def docket(self, version: RuleVersion) -> Docket:
+        return _dockets.of(version, self.hashes[version.programme], self.parameters, self.on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +145,7 @@ class _Judged:
     person_id: UUID
     subject: Subject
     version: RuleVersion
-    ruling: Ruling
+    weighed: Weighed
     held_since: date | None
     others: Mapping[str, Outcome]
     until: date | None
@@ -124,6 +154,10 @@ class _Judged:
     @property
     def key(self) -> Key:
         return self.person_id, self.version.programme
+
+    @property
+    def ruling(self) -> Ruling:
+        return self.weighed.ruling
 
 
 async def assess(
@@ -146,7 +180,7 @@ async def assess(
     if not people or not book.programmes:
         return AssessmentSummary(persons=len(people))
     # The verdicts are taken first: of two assessments of one person, the second reads what the first has done.
-    verdicts = await _take(session, people, list(book.programmes))
+    verdicts = await take(session, people, list(book.programmes))
     subjects = await facts.subjects(session, people, on)
     parameters = book.parameters_on(on)
     work = _Work(
@@ -183,35 +217,6 @@ def _hashes(book: Rulebook, parameters: Mapping[str, Value], on: date) -> dict[s
     }
 
 
-async def _take(
-    session: AsyncSession, people: Sequence[UUID], programmes: Sequence[str]
-) -> dict[Key, Verdict]:
-    """Everybody's verdicts, made where there is none yet, and locked in one order for all."""
-    add = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgres_insert
-    found: dict[Key, Verdict] = {}
-    for some in in_chunks(people):
-        rows = [
-            {"person_id": p, "programme": name, "timeline_hash": ""}
-            for p in some
-            for name in sorted(programmes)
-        ]
-        standing = (
-            select(Verdict)
-            .where(col(Verdict.person_id).in_(some))
-            .order_by(col(Verdict.person_id), col(Verdict.programme))
-            .with_for_update(key_share=True)
-            .execution_options(populate_existing=True)
-        )
-        have = {(v.person_id, v.programme): v for v in (await session.execute(standing)).scalars()}
-        missing = [row for row in rows if (row["person_id"], row["programme"]) not in have]
-        if missing:
-            for few in in_chunks(missing):
-                await session.execute(add(Verdict).values(few).on_conflict_do_nothing())
-            have = {(v.person_id, v.programme): v for v in (await session.execute(standing)).scalars()}
-        found |= have
-    return found
-
-
 def _judge(work: _Work, person_id: UUID, subject: Subject | None) -> Iterator[_Judged]:
     """What every programme in force says about one person, those that others depend on first."""
     outcomes: dict[str, Outcome] = {}
@@ -225,10 +230,11 @@ def _judge(work: _Work, person_id: UUID, subject: Subject | None) -> Iterator[_J
         entitlement = work.held.get((person_id, programme))
         held_since = entitlement.counted_from if entitlement else None
         others = {d.programme: outcomes[d.programme] for d in version.depends_on if d.programme in outcomes}
-        ruling = decide(version, subject, work.parameters, work.on, held_since=held_since, others=others)
+        weighed = work.docket(version).weigh(subject, held_since=held_since, others=others)
+        ruling = weighed.ruling
         ends = [day for day in (ruling.until, rules.versions[-1].until) if day]
         until = min(ends, default=None) if ruling.outcome is Outcome.GRANTED else None
-        one = _Judged(person_id, subject, version, ruling, held_since, others, until)
+        one = _Judged(person_id, subject, version, weighed, held_since, others, until)
         # As long as nobody has asked for it, it is not decided, and nothing else may tell that it could be had.
         outcomes[programme] = Outcome.UNDETERMINED if _wants_request(work, one) else ruling.outcome
         yield one
@@ -245,9 +251,12 @@ async def _referred(session: AsyncSession, work: _Work, judged: list[_Judged]) -
     if not found:
         return judged
     differing = {person_id: {one.fact for one in some} for person_id, some in found.items()}
-    return [
-        replace(one, ruling=referred(one.ruling, disputed(one.subject, differing), work.on)) for one in judged
-    ]
+    return [_refer(one, disputed(one.subject, differing), work.on) for one in judged]
+
+
+def _refer(judged: _Judged, differing: Collection[str], on: date) -> _Judged:
+    ruling = referred(judged.ruling, differing, on)
+    return judged if ruling is judged.ruling else replace(judged, weighed=Weighed(ruling))
 
 
 async def _renewable(session: AsyncSession, work: _Work, judged: Sequence[_Judged]) -> set[Key]:
@@ -283,9 +292,9 @@ def _settle(work: _Work, judged: _Judged, *, renewable: bool) -> None:
             verdict.decision_id = verdict.digest = verdict.outcome = None
             _look_again(work, judged, verdict, None)
             return
-        judged = replace(judged, ruling=without_request(judged.ruling), until=None)
+        judged = replace(judged, weighed=Weighed(without_request(judged.ruling)), until=None)
     ruling, verdict, entitlement = judged.ruling, work.verdicts[judged.key], work.held.get(judged.key)
-    fresh = digest(ruling)
+    fresh = judged.weighed.digest
     new_amounts = any((judged.person_id, a.kind, a.due) not in work.paid for a in ruling.amounts)
     if fresh != verdict.digest or new_amounts:
         _append(work, judged, verdict, fresh)
@@ -300,7 +309,7 @@ def _settle(work: _Work, judged: _Judged, *, renewable: bool) -> None:
     _look_again(work, judged, verdict, ends)
 
 
-def _look_again(work: _Work, judged: _Judged, verdict: Verdict, ends: date | None) -> None:
+def _look_again(work: _Work, judged: _Judged, verdict: Held, ends: date | None) -> None:
     """Keeps when it can change, and when to look: then, or when its end has to be announced."""
     ruling = judged.ruling
     turns = (ruling.changes_on, work.book.next_change(judged.version.programme, work.on))
@@ -330,41 +339,39 @@ def _proposal(judged: _Judged) -> Proposal:
     return Proposal(*judged.key, ruling.ground or "", essence_of(ruling), content)
 
 
-def _append(work: _Work, judged: _Judged, verdict: Verdict, fresh: str) -> None:
-    ruling, version, kept = judged.ruling, judged.version, said(judged.ruling)
-    rule_hash, parameter_hash = work.hashes[version.programme]
+def _append(work: _Work, judged: _Judged, verdict: Held, fresh: str) -> None:
+    ruling, version, kept = judged.ruling, judged.version, judged.weighed.written
     decision_id = new_id()
     # A plain row: it is never changed, and a whole city has hundreds of thousands of them.
     work.decisions.append(
-        {
-            "id": decision_id,
-            "person_id": judged.person_id,
-            "programme": version.programme,
-            "rule_hash": rule_hash,
-            "parameter_hash": parameter_hash,
-            "facts_hash": facts_hash(version, judged.subject),
-            "day": work.on,
-            "decided_at": work.changes.now,
-            "held_since": judged.held_since,
-            "others": {name: outcome.value for name, outcome in judged.others.items()},
-            "cause": work.cause,
-            "outcome": ruling.outcome,
-            "ground": ruling.ground,
-            "payer": ruling.payer,
-            "until": ruling.until,
-            "reasons": kept.reasons,
-            "missing": kept.missing,
-            "brings": kept.brings,
-            "changes_on": ruling.changes_on,
-            "previous_id": verdict.decision_id,
-        }
+        (
+            decision_id,
+            judged.person_id,
+            version.programme,
+            *work.hashes[version.programme],
+            work.stated.hash(version, judged.subject),
+            work.on,
+            work.changes.now,
+            judged.held_since,
+            json.dumps({name: outcome.value for name, outcome in judged.others.items()})
+            if judged.others
+            else "{}",
+            work.cause,
+            ruling.outcome.value,
+            ruling.ground,
+            ruling.payer,
+            ruling.until,
+            *kept,
+            ruling.changes_on,
+            verdict.decision_id,
+        )
     )
     verdict.decision_id, verdict.digest, verdict.outcome = decision_id, fresh, ruling.outcome
     verdict.judged_at = work.changes.now
 
 
 def _grant(
-    work: _Work, judged: _Judged, verdict: Verdict, entitlement: Entitlement | None, *, renewable: bool
+    work: _Work, judged: _Judged, verdict: Held, entitlement: Entitlement | None, *, renewable: bool
 ) -> date | None:
     """Gives it or lets it go on; gives the last day whose end is still to be announced."""
     ruling = judged.ruling
@@ -406,7 +413,7 @@ def _rests_on(entitlement: Entitlement) -> Terms:
     )
 
 
-def _refuse(work: _Work, judged: _Judged, verdict: Verdict, entitlement: Entitlement | None) -> None:
+def _refuse(work: _Work, judged: _Judged, verdict: Held, entitlement: Entitlement | None) -> None:
     if entitlement is None:
         work.lost.append(judged.key)
     elif any(reason.code == "deceased" for reason in judged.ruling.reasons):
@@ -434,7 +441,7 @@ async def _write(session: AsyncSession, work: _Work) -> None:
     """Writes decisions first, then what rests on them."""
     with session.no_autoflush:
         if work.decisions:
-            await session.execute(insert(Decision), work.decisions)
+            await insert_rows(session, table_of(Decision), _APPENDED, work.decisions, written=_WRITTEN)
         await work.changes.write(session)
     await session.flush()
     await requests.propose(
@@ -449,6 +456,7 @@ async def _write(session: AsyncSession, work: _Work) -> None:
     for key, day in look.items():
         verdict = work.verdicts[key]
         verdict.look_on = min(verdict.look_on or day, day)
+    await keep(session, work.verdicts.values())
     await session.flush()
     log.info("assessment.done", cause=work.cause, verdicts=len(work.verdicts), decisions=len(work.decisions))
 

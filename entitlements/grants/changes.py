@@ -4,18 +4,20 @@ Nothing is written before `write`, and then in the order in which rows refer to 
 assessment of a whole city costs a handful of statements and not a handful for each person.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.audit.service import note
+from core.audit.service import Noted, note_all
+from core.bulk import chunks, insert_rows, table_of
 from core.clock import day_of, first_moment
-from core.jobs.service import enqueue
+from core.jobs.service import Owed, enqueue_all
 from core.settings import Settings
 from entitlements.grants.models import EndReason, Entitlement, Standing
 from entitlements.grants.rules import Terms, announced_end, keeps_on, must_announce, worth_saying
@@ -117,10 +119,12 @@ class Changes:
         """Writes it all: notices, what rests on them, the trail, and the word to the right-hand side."""
         await notices.owe_all(session, self.owed, now=self.now)
         with session.no_autoflush:
-            if self.granted:
-                await session.execute(insert(Entitlement), [one.model_dump() for one in self.granted])
-        for action, entitlement_id, details in self.noted:
-            note(session, None, action, ("entitlement", entitlement_id), now=self.now, **details)
+            await _insert(session, self.granted)
+            await note_all(
+                session,
+                [Noted(action, ("entitlement", one), details) for action, one, details in self.noted],
+                now=self.now,
+            )
         await session.flush()
         await tell(session, self.told)
 
@@ -144,16 +148,40 @@ def moments_of_change(
     return {(entitlement.person_id, moment) for moment in moments}
 
 
+TOLD_AT_ONCE = 1_000
+"""Persons of whom one job tells the right-hand side."""
+
+
 async def tell(session: AsyncSession, told: Iterable[tuple[UUID, datetime]]) -> None:
     """Owes the word that what these persons hold is another at these moments, once for each."""
+    by_moment: dict[datetime, list[str]] = {}
     for person_id, at in sorted(told):
-        await enqueue(
-            session,
-            "holdings.changed",
-            {"person_id": str(person_id)},
-            run_at=at,
-            once=f"holdings.changed:{person_id}:{at:%Y-%m-%dT%H:%M}",
+        by_moment.setdefault(at, []).append(str(person_id))
+    await enqueue_all(
+        session,
+        [
+            Owed("holdings.changed", {"person_ids": list(some)}, at)
+            for at, people in by_moment.items()
+            for some in chunks(people, TOLD_AT_ONCE)
+        ],
+    )
+
+
+_INSERTED = tuple(column.name for column in table_of(Entitlement).columns)
+
+
+async def _insert(session: AsyncSession, granted: Sequence[Entitlement]) -> None:
+    rows = [
+        tuple(
+            json.dumps(one.tariffs) if name == "tariffs" else _plain(getattr(one, name)) for name in _INSERTED
         )
+        for one in granted
+    ]
+    await insert_rows(session, table_of(Entitlement), _INSERTED, rows, written={"tariffs"})
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, StrEnum) else value
 
 
 def _columns(terms: Terms) -> dict[str, Any]:

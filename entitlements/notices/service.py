@@ -1,17 +1,17 @@
 """Owe a notice, say that it was sent, and render it in the language of whoever reads it."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from core.bulk import among, chunks, insert_rows, table_of
 from core.clock import day_of
-from core.database import new_id
-from core.jobs.models import Job
-from core.jobs.service import enqueue
+from core.jobs.service import Owed, enqueue, enqueue_all
 from core.settings import Settings
 from entitlements.allowances import rules as allowances
 from entitlements.notices.models import Notice, NoticeChannel
@@ -19,6 +19,8 @@ from entitlements.notices.rules import TEXTS, Text, language_of, render
 from entitlements.rulebook import service as rulebook
 
 DELIVERY = "notice.deliver"
+AT_ONCE = 500
+"""Notices that one job delivers in one transaction."""
 
 Params = Mapping[str, str | int | date]
 
@@ -62,17 +64,24 @@ async def owe(
 
 
 async def owe_all(session: AsyncSession, written: Sequence[Notice], *, now: datetime) -> None:
-    """Owes many notices in few statements, each with the job that delivers it."""
+    """Owes many notices in few statements; a job delivers some hundreds of them."""
     if not written:
         return
-    jobs = [
-        {"id": new_id(), "kind": DELIVERY, "payload": {"notice_id": str(n.id)}, "run_at": now, "attempts": 0}
-        for n in written
+    columns = ("id", "person_id", "code", "params", "channel", "owed_at")
+    rows = [
+        (one.id, one.person_id, one.code, json.dumps(one.params), one.channel.value, one.owed_at)
+        for one in written
     ]
     # What others have changed in the session may refer to these notices, so it must not go first.
     with session.no_autoflush:
-        await session.execute(insert(Notice), [notice.model_dump() for notice in written])
-        await session.execute(insert(Job), jobs)
+        await insert_rows(session, table_of(Notice), columns, rows, written={"params"})
+        await enqueue_all(
+            session,
+            [
+                Owed(DELIVERY, {"notice_ids": [str(one.id) for one in some]}, now)
+                for some in chunks(written, AT_ONCE)
+            ],
+        )
 
 
 async def sent(session: AsyncSession, notice: Notice, *, now: datetime, settings: Settings) -> None:
@@ -97,6 +106,20 @@ def grace_end(received_on: date, settings: Settings) -> date:
 async def take_back(session: AsyncSession, notice_id: UUID) -> None:
     """Deletes a notice of which nothing may be kept; whoever keeps it in an inbox deletes that first."""
     await session.execute(delete(Notice).where(col(Notice.id) == notice_id))
+
+
+async def all_sent(
+    session: AsyncSession, notices: Sequence[Notice], *, now: datetime, settings: Settings
+) -> None:
+    """Says of many notices that they left the house."""
+    today = deemed_received(day_of(now, settings.zone), settings)
+    waiting = [notice.id for notice in notices if notice.sent_at is None]
+    await session.execute(
+        update(Notice)
+        .where(among(col(Notice.id), waiting))
+        .values(sent_at=now, deemed_received_on=today)
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def get(session: AsyncSession, notice_id: UUID) -> Notice | None:

@@ -1,7 +1,7 @@
 """Make credentials (row, place in a status list, signature, in this order), take them back, know them again."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
@@ -18,6 +18,7 @@ from sqlmodel import col
 from core import p256
 from core.access.rules import Caller
 from core.audit.service import note
+from core.bulk import among, table_of
 from core.clock import day_of
 from core.errors import Conflict, NotFound
 from core.settings import Settings
@@ -334,16 +335,19 @@ async def issued_since(
 async def on_holdings_changed(
     session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings
 ) -> None:
-    """The job when what a person holds has changed: cards that promise more than that are taken back."""
-    person_id = UUID(str(payload["person_id"]))
-    await _touch(session, person_id, now)
-    held = await grants.tariffs_of(session, person_id, day_of(now, settings.zone))
-    too_much = [
-        card.id
-        for card in await _live(session, now, col(Credential.person_id) == person_id)
-        if promises_more(card.tariff_bits, held.tariff_bits)
-    ]
-    await revoke(session, too_much, Revocation.NOT_HELD, now=now)
+    """The job when what people hold has changed: cards that promise more than that are taken back."""
+    ids = [UUID(str(one)) for one in payload.get("person_ids") or [payload["person_id"]]]
+    await _touch_all(session, ids, now)
+    # Whoever carries nothing has nothing to be taken back; of most people of a city that is so.
+    carrying = select(col(Credential.person_id)).where(among(col(Credential.person_id), ids)).distinct()
+    for person_id in sorted((await session.execute(carrying)).scalars()):
+        held = await grants.tariffs_of(session, person_id, day_of(now, settings.zone))
+        too_much = [
+            card.id
+            for card in await _live(session, now, col(Credential.person_id) == person_id)
+            if promises_more(card.tariff_bits, held.tariff_bits)
+        ]
+        await revoke(session, too_much, Revocation.NOT_HELD, now=now)
 
 
 async def on_key_withdrawn(session: AsyncSession, payload: dict[str, Any], now: datetime) -> None:
@@ -387,11 +391,18 @@ async def _held(
 
 async def _touch(session: AsyncSession, person_id: UUID, now: datetime) -> None:
     """Holds the person's row to the end of the transaction; made where there is none, or nobody could wait for it."""
+    await _touch_all(session, [person_id], now)
+
+
+async def _touch_all(session: AsyncSession, person_ids: Iterable[UUID], now: datetime) -> None:
+    """The same for many, in one order for all, so that no two wait for each other."""
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    rows = [{"person_id": one, "touched_at": now} for one in sorted(set(person_ids))]
     await session.execute(
-        insert(Holder)
-        .values(person_id=person_id, touched_at=now)
-        .on_conflict_do_update(index_elements=["person_id"], set_={"touched_at": now})
+        insert(table_of(Holder)).on_conflict_do_update(
+            index_elements=["person_id"], set_={"touched_at": now}
+        ),
+        rows,
     )
 
 

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.access.rules import Caller
+from core.bulk import insert_new
 from core.clock import day_of
 from core.database import new_id
 from core.errors import NotFound
@@ -29,19 +29,18 @@ log = structlog.get_logger("inbox")
 async def deliver(
     session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings
 ) -> None:
-    """The job that a notice owes: it lies in the inbox once, and counts as sent from then on."""
-    notice = await notices.get(session, UUID(str(payload["notice_id"])))
-    if notice is None:
-        # Its person was forgotten since; there is nobody to tell.
-        log.info("notice.gone")
-        return
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    await session.execute(
-        insert(Message)
-        .values(id=new_id(), person_id=notice.person_id, notice_id=notice.id, delivered_at=now)
-        .on_conflict_do_nothing()
-    )
-    await notices.sent(session, notice, now=now, settings=settings)
+    """The job that notices owe: each lies in the inbox once, and counts as sent from then on."""
+    ids = [UUID(str(one)) for one in payload.get("notice_ids") or [payload["notice_id"]]]
+    # Whose person was forgotten since has nobody to be told.
+    found = await notices.of_ids(session, ids)
+    rows = [
+        {"id": new_id(), "person_id": one.person_id, "notice_id": one.id, "delivered_at": now}
+        for one in found.values()
+    ]
+    await insert_new(session, Message, rows)
+    await notices.all_sent(session, list(found.values()), now=now, settings=settings)
+    if len(found) < len(ids):
+        log.info("notice.gone", count=len(ids) - len(found))
 
 
 async def withdraw(session: AsyncSession, payload: dict[str, Any], _now: datetime) -> None:

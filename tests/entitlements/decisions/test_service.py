@@ -38,7 +38,7 @@ async def changes_owed(city: City, person_id: UUID) -> list[object]:
         rows = await session.execute(
             select(Job).where(col(Job.kind) == "holdings.changed").order_by(col(Job.run_at))
         )
-        return [job.run_at for job in rows.scalars() if job.payload == {"person_id": str(person_id)}]
+        return [job.run_at for job in rows.scalars() if str(person_id) in job.payload["person_ids"]]
 
 
 # --- granted ------------------------------------------------------------------------------------------------
