@@ -19,7 +19,7 @@ from entitlements.rulebook.rules import outcome_of
 MOST_FACTS = 3
 """So many facts at once are still something that a person can follow."""
 MOST_WAYS = 3
-_KEPT = 24
+_KEPT = 12
 """Sets kept at each node; what is cut off has more facts than what stays."""
 _TRIED = 12
 _VALUES = 3

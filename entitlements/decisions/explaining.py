@@ -5,13 +5,14 @@ facts, they are the same facts, and one statement suffices; else the history is 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, select
+from sqlalchemy import Select, Uuid, and_, bindparam, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from core.errors import NotFound
@@ -31,10 +32,12 @@ from entitlements.decisions.rules import (
 from entitlements.facts import nearby
 from entitlements.facts import service as facts
 from entitlements.facts.contradictions import Contradiction, contradictions
+from entitlements.facts.models import CURRENT
+from entitlements.facts.nearby import around
 from entitlements.language import Known, Stated, Subject, Tree, Value, minimal_reasons
 from entitlements.language import tree as t
 from entitlements.language.interpreter import Traced
-from entitlements.people.service import known_as
+from entitlements.people.models import Login, Person
 from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.keeping import hash_of
 from entitlements.rulebook.models import Programme
@@ -61,6 +64,8 @@ class Asked:
     """Whether it is the one that counts today."""
     next_on: date | None
     """The next day on which it can be another if nothing new is learned; a newer rule counts as well."""
+    near: Sequence[Any] = field(default=(), repr=False)
+    """The wide rows of everybody near, where they were read along with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,67 +128,123 @@ class Replayed:
         return self.same_rule and self.same_parameters and self.same_facts and self.same_ruling
 
 
-def _asked() -> Any:
+_ID, _WHOSE = bindparam("decision", type_=Uuid()), bindparam("whose", type_=Uuid())
+
+
+def _with_surroundings(*, own: bool) -> Select[Any]:
+    """A decision, how it stands, and the wide rows of everybody near: all that an explanation usually needs.
+
+    `own`: of the person that a login is; else of the person named.
+    """
+    # The decision may be about an id that has since become this person's.
+    about, reader = aliased(Person), aliased(Person)
+    meant = func.coalesce(about.merged_into, about.id)
+    asked = (
+        select(Decision).join(about, col(about.id) == col(Decision.person_id)).where(col(Decision.id) == _ID)
+    )
+    if own:
+        asked = (
+            asked.join(Login, col(Login.principal_id) == _WHOSE)
+            .join(reader, col(reader.id) == col(Login.person_id))
+            .where(meant == func.coalesce(reader.merged_into, reader.id))
+        )
+    else:
+        asked = asked.where(meant == _WHOSE)
+    whose = asked.cte("asked")
+    decision = aliased(Decision, whose)
+    near, rows = around(whose)
     return (
-        select(Decision, col(Programme.names), col(Verdict.decision_id), col(Verdict.next_change_on))
-        .join(Programme, col(Programme.slug) == col(Decision.programme))
+        _with_standing(
+            select(
+                decision, col(Programme.names), col(Verdict.decision_id), col(Verdict.next_change_on), rows
+            ),
+            decision,
+        )
+        .outerjoin(near, true())
+        .outerjoin(CURRENT, CURRENT.c.person_id == near.c.person_id)
+    )
+
+
+def _with_standing(query: Select[Any], decision: Any) -> Select[Any]:
+    return (
+        query.select_from(decision)
+        .join(Programme, col(Programme.slug) == decision.programme)
         .outerjoin(
             Verdict,
-            and_(
-                col(Verdict.person_id) == col(Decision.person_id),
-                col(Verdict.programme) == col(Decision.programme),
-            ),
+            and_(col(Verdict.person_id) == decision.person_id, col(Verdict.programme) == decision.programme),
         )
     )
 
 
+_OWN, _OF_PERSON = _with_surroundings(own=True), _with_surroundings(own=False)
+_STANDING = _with_standing(
+    select(Decision, col(Programme.names), col(Verdict.decision_id), col(Verdict.next_change_on)), Decision
+).where(col(Verdict.person_id) == _WHOSE, col(Verdict.decision_id) == col(Decision.id))
+
+
 async def ask(session: AsyncSession, person_id: UUID, decision_id: UUID) -> Asked:
     """One of a person's decisions; somebody else's is not found."""
-    wanted = _asked().where(col(Decision.id) == decision_id, col(Decision.person_id).in_(known_as(person_id)))
-    row = (await session.execute(wanted)).one_or_none()
-    if row is None:
+    return await _ask(session, _OF_PERSON, person_id, decision_id)
+
+
+async def ask_own(session: AsyncSession, principal_id: UUID, decision_id: UUID) -> Asked:
+    """A decision about the person that this login is; somebody else's is not found."""
+    return await _ask(session, _OWN, principal_id, decision_id)
+
+
+async def _ask(session: AsyncSession, wanted: Select[Any], whose: UUID, decision_id: UUID) -> Asked:
+    rows = (await session.execute(wanted, {"decision": decision_id, "whose": whose})).all()
+    if not rows:
         raise NotFound
-    return _as_asked(row)
+    return _as_asked(rows[0], rows)
 
 
 async def ask_standing(session: AsyncSession, person_id: UUID) -> dict[str, Asked]:
     """The decisions that stand for a person, by programme."""
-    wanted = _asked().where(col(Verdict.person_id) == person_id, col(Verdict.decision_id) == col(Decision.id))
-    return {row[0].programme: _as_asked(row) for row in await session.execute(wanted)}
+    rows = await session.execute(_STANDING, {"whose": person_id})
+    return {row[0].programme: _as_asked(row) for row in rows}
 
 
-def _as_asked(row: Any) -> Asked:
-    decision, names, standing_id, next_change_on = row
+def _as_asked(row: Any, rows: Sequence[Any] = ()) -> Asked:
+    decision, names, standing_id, next_change_on = row[:4]
     stands = standing_id == decision.id
-    return Asked(decision, names, stands, next_change_on if stands else decision.changes_on)
+    return Asked(decision, names, stands, next_change_on if stands else decision.changes_on, rows)
 
 
 # ---- the inputs ----
 
 
-async def inputs_of(session: AsyncSession, decision: Decision, *, from_history: bool = False) -> Inputs:
+async def inputs_of(
+    session: AsyncSession, decision: Decision, near: Sequence[Any] = (), *, from_history: bool = False
+) -> Inputs:
     """What the decision was made from; `from_history` takes no shorter way, even one that proves itself."""
     version = await _version(session, decision.rule_hash, anew=from_history)
     parameters, same_parameters = await _parameters(session, decision, version, anew=from_history)
-    subject = None if from_history else await _presumed(session, decision, version)
-    if subject is None:
-        known = await facts.subjects_on(session, [decision.person_id], decision.day, decision.decided_at)
-        subject = known.get(decision.person_id)
-    return Inputs(
-        version,
-        parameters,
-        subject,
-        same_rule=hash_of(version) == decision.rule_hash if from_history else True,
-        same_parameters=same_parameters,
-        same_facts=subject is not None and facts_hash(version, subject) == decision.facts_hash,
-    )
+    same_rule = hash_of(version) == decision.rule_hash if from_history else True
+    if not from_history:
+        subject = await _presumed(session, decision, version, near)
+        if subject is not None:
+            return Inputs(version, parameters, subject, same_rule, same_parameters, same_facts=True)
+    known = await facts.subjects_on(session, [decision.person_id], decision.day, decision.decided_at)
+    subject = known.get(decision.person_id)
+    same_facts = subject is not None and facts_hash(version, subject) == decision.facts_hash
+    return Inputs(version, parameters, subject, same_rule, same_parameters, same_facts)
 
 
-async def _presumed(session: AsyncSession, decision: Decision, version: RuleVersion) -> Subject | None:
-    for anew in (False, True):
-        subject = await nearby.presumably(session, decision.person_id, decision.day, anew=anew)
+async def _presumed(
+    session: AsyncSession, decision: Decision, version: RuleVersion, near: Sequence[Any]
+) -> Subject | None:
+    """The person as the wide rows have them, if these give the facts that the decision was made from."""
+    whom, on = decision.person_id, decision.day
+    for _ in range(2):
+        subject = (
+            await nearby.from_rows(session, near, whom, on)
+            if near
+            else await nearby.presumably(session, whom, on)
+        )
         if subject is not None and facts_hash(version, subject) == decision.facts_hash:
             return subject
+        nearby.forget(session)
     return None
 
 
@@ -219,7 +280,7 @@ async def _parameters(
 
 async def explain(session: AsyncSession, asked: Asked) -> Explanation:
     """Why the decision is what it is: from its own inputs, whatever has been learned since."""
-    inputs = await inputs_of(session, asked.decision)
+    inputs = await inputs_of(session, asked.decision, asked.near)
     if not inputs.same or inputs.subject is None:
         return Explanation(asked, reproduced=False)
     decision, version, subject = asked.decision, inputs.version, inputs.subject

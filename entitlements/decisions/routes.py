@@ -115,8 +115,10 @@ async def explain_decision(
     It is worked out from what the decision itself was made from, whatever has been learned since. Facts of others
     in the household are named without saying whose; only a case worker at the desk sees which member.
     """
-    person_id = await subject_of(session, caller, today)
-    asked = await explaining.ask(session, person_id, decision_id)
+    if caller.acting_for is None:
+        asked = await explaining.ask_own(session, caller.principal_id, decision_id)
+    else:
+        asked = await explaining.ask(session, await subject_of(session, caller, today), decision_id)
     explanation = await explaining.explain(session, asked)
     return ExplanationView.of(explanation, language, settings.zone, inside=_inside(caller))
 

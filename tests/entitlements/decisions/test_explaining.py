@@ -180,7 +180,7 @@ async def test_the_whole_overview_explains_itself_when_asked(
     assert [one["explanation"]["decision"]["programme"] for one in full] == [o["programme"] for o in full]
 
 
-async def test_an_explanation_costs_two_statements_besides_who_asks(city: City) -> None:
+async def test_an_explanation_costs_one_statement_besides_who_asks(city: City) -> None:
     person = await city.person(ADULT, sgb2=True)
     await city.assess(person)
     decision = await city.decision(person, KARTE)
@@ -200,7 +200,7 @@ async def test_an_explanation_costs_two_statements_besides_who_asks(city: City) 
     found = await explain()
     event.remove(engine, "before_cursor_execute", heard)
     assert found.reproduced
-    assert len([s for s in statements if not s.startswith("BEGIN")]) == 2
+    assert len([s for s in statements if not s.startswith("BEGIN")]) == 1
 
 
 def without_housing_benefit(since: date) -> Rulebook:
@@ -221,9 +221,10 @@ def without_housing_benefit(since: date) -> Rulebook:
 
 
 async def test_years_later_every_decision_comes_out_the_same_bit_for_bit(
-    client: Client, city: City, vault: Vault
+    client: Client, silent_city: City, vault: Vault
 ) -> None:
     """After corrections of the past, a merge, a household that split, and a law that renamed a benefit."""
+    city = silent_city
     city.clock.at = city.clock.at.replace(month=6, day=10)
     await city.lists_complete(*city.registers)
     mother = await city.person(ADULT, sgb2=True)
