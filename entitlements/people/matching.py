@@ -165,6 +165,7 @@ def _word(written: str) -> Word:
     return Word(letters, _LATIN)
 
 
+@lru_cache(maxsize=65_536)
 def _name(written: str) -> Name:
     plain = unicodedata.normalize("NFKC", written)
     parts = re.split(r"[\s\-‐‑‒–—/,]+", plain)
@@ -407,6 +408,7 @@ _SOUNDS = dict.fromkeys("AEIJOUY", "0") | dict.fromkeys("FVW", "3") | dict.fromk
 _SOUNDS |= dict.fromkeys("MN", "6") | dict.fromkeys("SZ", "8") | {"B": "1", "L": "5", "R": "7"}
 
 
+@lru_cache(maxsize=65_536)
 def sound(letters: str) -> str:
     """What a word in the letters A to Z sounds like to a German ear, as digits; vowels count at the front only."""
     digits: list[str] = []
