@@ -11,7 +11,8 @@ TEXTS = Path(__file__).parents[2] / "rulebooks" / "texts" / "language.yaml"
 LANGUAGES = ("de", "en")
 MOST_LISTED = 30
 """So many names a message lists; of more it only says that there is a list."""
-MOST_QUOTED = 60
+MOST_QUOTED, MOST_SHOWN = 60, 400
+"""So much a message repeats of a word that somebody wrote, and of anything else."""
 
 Detail = str | int | tuple[str, ...]
 
@@ -35,7 +36,10 @@ def _filled(section: str, code: str, params: Mapping[str, Detail], language: str
     if texts is None:
         return code
     words = catalogue()["words"]
-    shown = {name: _shown(value, words, language) for name, value in params.items()}
+    shown = {
+        name: _shown(value, words, language, MOST_QUOTED if name == "found" else MOST_SHOWN)
+        for name, value in params.items()
+    }
     return str(texts[language]).format(**shown)
 
 
@@ -44,13 +48,13 @@ def _known(language: str) -> str:
     return next((known for known in LANGUAGES if language.startswith(known)), "en")
 
 
-def _shown(value: Detail, words: Mapping[str, Any], language: str) -> str:
+def _shown(value: Detail, words: Mapping[str, Any], language: str, most: int) -> str:
     if isinstance(value, tuple):
         return ", ".join(value)
     text = str(value)
     if text in words:
         return str(words[text][language])
-    return text if len(text) <= MOST_QUOTED else text[:MOST_QUOTED] + "…"
+    return text if len(text) <= most else text[:most] + "…"
 
 
 class Mismatch(ValueError):
@@ -85,7 +89,9 @@ class RuleError(ValueError):
 
     def where(self, language: str) -> str:
         """The field or cell, and the line and column in its text; empty where the whole is meant."""
-        written = str(catalogue()["words"]["@place"][_known(language)]).format(line=self.line, column=self.column)
+        written = str(catalogue()["words"]["@place"][_known(language)]).format(
+            line=self.line, column=self.column
+        )
         return ", ".join(part for part in (self.place, written if self.line else "") if part)
 
     def complaint(self, language: str) -> str:
