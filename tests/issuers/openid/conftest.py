@@ -1,29 +1,40 @@
-"""A city with an https address, somebody who holds its card, and a wallet of another maker's."""
+"""A city with an https address, somebody who holds its card, and a wallet of another maker's.
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
+One application of each kind of database serves all of these tests: each has a person, a wallet and a noon of its own.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from cryptography import x509
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
+from sqlalchemy import select
+from sqlmodel import col
 
+from app import create_app
 from core.access.rules import Role
 from core.clock import FixedClock
 from core.database import Database
 from core.settings import Mode, Settings
-from core.vault import Vault
+from core.vault import MemoryVault, Vault
+from entitlements.facts.catalogue import RULEBOOKS
 from entitlements.people import service as people
 from entitlements.people.rules import PersonIdentity
+from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.reading import load_rulebook
 from issuers.authorities.certificates import development_anchor
 from issuers.authorities.service import ensure_authority
+from issuers.credentials.models import Credential
 from issuers.openid import offers
 from issuers.openid.desk import Desk
-from tests.conftest import NOON
-from tests.issuers.makers import hold, make_person
+from tests.conftest import NOON, _admin, _named, _postgres_url
+from tests.issuers.openid.makers import give, take
 from tests.issuers.openid.wallet import Provider, Wallet
 from tests.makers import sign_in
 
@@ -35,37 +46,102 @@ def provider() -> Provider:
     return Provider(NOON)
 
 
-@pytest.fixture
-def settings(database_url: str, tmp_path: Path, provider: Provider) -> Settings:
-    anchors = tmp_path / "providers.pem"
-    anchors.write_bytes(provider.pem)
-    return Settings(
+@dataclass
+class House:
+    """The application, its database and its vault."""
+
+    application: Litestar
+    client: AsyncTestClient[Litestar]
+    database: Database
+    settings: Settings
+    vault: Vault
+    anchor: x509.Certificate
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def house_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An empty database of each kind, for all of these tests."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("openid") / "citycard.sqlite"
+        shutil.copy(request.getfixturevalue("empty_sqlite"), path)
+        yield f"sqlite+aiosqlite:///{path}"
+        return
+    template = request.getfixturevalue("empty_postgres")
+    name = f"t_{uuid4().hex[:12]}"
+    asyncio.run(_admin(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
+    yield _named(_postgres_url(), name)
+    asyncio.run(_admin(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+async def house(
+    house_url: str, tmp_path_factory: pytest.TempPathFactory, provider: Provider
+) -> AsyncIterator[House]:
+    folder = tmp_path_factory.mktemp("house")
+    (folder / "providers.pem").write_bytes(provider.pem)
+    settings = Settings(
         mode=Mode.TEST,
-        database_url=database_url,
-        vault_file=tmp_path / "vault.json",
+        database_url=house_url,
+        vault_file=folder / "vault.json",
         status_size=4096,
         public_url=ISSUER,
-        wallet_provider_anchors=anchors,
+        wallet_provider_anchors=folder / "providers.pem",
         _env_file=None,
     )
+    vault = MemoryVault()
+    application = create_app(settings, FixedClock(NOON), vault=vault, work=False)
+    database = Database(house_url)
+    async with database.writing() as session:
+        await ensure_authority(session, vault, settings, NOON)
+        await rulebook.load(session, load_rulebook(RULEBOOKS / "dortmund"), NOON)
+        anchor = await development_anchor(session, vault, NOON)
+    assert anchor is not None
+    async with AsyncTestClient(application, base_url=ISSUER) as client:
+        yield House(application, client, database, settings, vault, anchor)
+    await database.dispose()
 
 
 @pytest.fixture
-async def client(application: Litestar) -> AsyncIterator[AsyncTestClient[Litestar]]:
-    async with AsyncTestClient(application, base_url=ISSUER) as client:
-        yield client
+def clock(house: House) -> FixedClock:
+    house.application.state.clock = FixedClock(NOON)
+    clock: FixedClock = house.application.state.clock
+    return clock
+
+
+@pytest.fixture
+def settings(house: House) -> Settings:
+    return house.settings
+
+
+@pytest.fixture
+def client(house: House, clock: FixedClock) -> AsyncTestClient[Litestar]:
+    house.client.cookies.clear()
+    return house.client
 
 
 @dataclass
 class City:
-    """What a test does on the city's side."""
+    """What a test does on the city's side, and the person it is about."""
 
-    database: Database
-    vault: Vault
-    settings: Settings
+    house: House
     clock: FixedClock
     person_id: UUID
-    anchor: x509.Certificate
+    anchor: x509.Certificate = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.anchor = self.house.anchor
+
+    @property
+    def database(self) -> Database:
+        return self.house.database
+
+    @property
+    def vault(self) -> Vault:
+        return self.house.vault
+
+    @property
+    def settings(self) -> Settings:
+        return self.house.settings
 
     async def offer(self, person_id: UUID | None = None, **other: Any) -> offers.Offered:
         async with self.database.writing() as session:
@@ -79,25 +155,39 @@ class City:
         )
 
     async def newcomer(self, **held: Any) -> UUID:
+        """Another person; with what they hold, if anything is said of it."""
         async with self.database.writing() as session:
-            person_id = await make_person(session, self.vault, self.clock.now())
+            person = await people.make_person(session, self.clock.now())
             if held:
-                await hold(session, self.settings, person_id, self.clock.now(), **held)
-            return person_id
+                await give(session, self.settings, person.id, self.clock.now(), **held)
+            return person.id
+
+    async def give(self, person_id: UUID | None = None, **held: Any) -> None:
+        async with self.database.writing() as session:
+            await give(session, self.settings, person_id or self.person_id, self.clock.now(), **held)
+
+    async def take(self) -> None:
+        """Takes away at once what the person holds."""
+        async with self.database.writing() as session:
+            await take(session, self.settings, self.person_id, self.clock.now())
+
+    async def credentials(self) -> list[Credential]:
+        async with self.database.reading() as session:
+            found = await session.execute(
+                select(Credential).where(col(Credential.person_id) == self.person_id)
+            )
+            return list(found.scalars().all())
 
 
 @pytest.fixture
-async def city(database: Database, vault: Vault, settings: Settings, clock: FixedClock) -> City:
+async def city(house: House, clock: FixedClock) -> City:
     now = clock.now()
-    async with database.writing() as session:
-        await ensure_authority(session, vault, settings, now)
+    async with house.database.writing() as session:
         person = await people.make_person(session, now)
         identity = PersonIdentity(given_name="Änne", family_name="Müller", birth_date="1961-03-07")
-        await people.keep_identity(session, vault, person.id, identity, stated_at=now, now=now)
-        await hold(session, settings, person.id, now, tariffs=("reduced", "social_ticket"))
-        anchor = await development_anchor(session, vault, now)
-    assert anchor is not None
-    return City(database, vault, settings, clock, person.id, anchor)
+        await people.keep_identity(session, house.vault, person.id, identity, stated_at=now, now=now)
+        await give(session, house.settings, person.id, now, tariffs=("reduced", "social_ticket"))
+    return City(house, clock, person.id)
 
 
 @pytest.fixture

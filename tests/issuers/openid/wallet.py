@@ -162,7 +162,9 @@ class Wallet:
         headers = given({"typ": "dpop+jwt", "jwk": public_jwk(key), **header})
         return jwt.encode(given(claims), key, algorithm="ES256", headers=headers)
 
-    def attest(self, *, attestation: str | None = None, pop_key: Key | None = None, **pop: Any) -> dict[str, str]:
+    def attest(
+        self, *, attestation: str | None = None, pop_key: Key | None = None, **pop: Any
+    ) -> dict[str, str]:
         claims = {
             "iss": self.client_id if self.pop_has_iss else None,
             "aud": self.issuer,
@@ -270,9 +272,7 @@ class Wallet:
         query = {"client_id": client_id or self.client_id, "request_uri": request_uri}
         return f"{self.server['authorization_endpoint']}?{urlencode(query)}"
 
-    async def consent(
-        self, url: str, session: dict[str, str], decision: str = "allow"
-    ) -> dict[str, str]:
+    async def consent(self, url: str, session: dict[str, str], decision: str = "allow") -> dict[str, str]:
         """What a person does in the browser; gives what the redirect back says."""
         page = await self.http.get(url, headers=session, follow_redirects=False)
         assert page.status_code == 200, page.text
@@ -351,15 +351,11 @@ class Wallet:
         return await self.behind_token("credential_endpoint", given(wish | body))
 
     async def behind_token(self, endpoint: str, body: dict[str, Any]) -> httpx.Response:
-        return await self.post(
-            self.issuer_metadata[endpoint], token=self.tokens["access_token"], json=body
-        )
+        return await self.post(self.issuer_metadata[endpoint], token=self.tokens["access_token"], json=body)
 
     async def fetch(self, keys: list[Key], **body: Any) -> httpx.Response:
         nonce = await self.nonce()
-        return await self.ask_credential(
-            proofs={"jwt": [self.proof(key, nonce) for key in keys]}, **body
-        )
+        return await self.ask_credential(proofs={"jwt": [self.proof(key, nonce) for key in keys]}, **body)
 
 
 # ---- reading what came ----
@@ -379,14 +375,14 @@ def read_sd_jwt(credential: str) -> tuple[dict[str, Any], dict[str, Any], list[l
 
 def verify_chain(credential: str, anchor: x509.Certificate) -> None:
     """That the leaf in x5c signed, and that the anchor stands behind it."""
-    header = jwt.get_unverified_header(credential.split("~")[0])
+    header = jwt.get_unverified_header(credential.split("~", maxsplit=1)[0])
     chain = [x509.load_der_x509_certificate(base64.b64decode(entry)) for entry in header["x5c"]]
     assert anchor not in chain
     assert all(one.issuer != one.subject for one in chain)
     for certificate, issuer in zip(chain, [*chain[1:], anchor], strict=True):
         certificate.verify_directly_issued_by(issuer)
     jwt.decode(
-        credential.split("~")[0],
+        credential.split("~", maxsplit=1)[0],
         chain[0].public_key(),  # type: ignore[arg-type]
         algorithms=["ES256"],
         options={"verify_exp": False, "verify_iat": False, "verify_nbf": False},
