@@ -231,6 +231,8 @@ class City:
             here = Period(max(moved_in, member.born))
             main = home.number <= 3 or self._random.random() > 0.02
             member.facts.append(Stated(register, "main_residence", main, here))
+            if main:
+                member.facts.append(Stated(register, "district", names.DISTRICTS[home.postcode], here))
             if home.number > 3 and self._random.random() < 0.004:
                 member.facts.append(Stated(register, "address_blocked", True, here))
 

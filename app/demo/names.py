@@ -54,3 +54,9 @@ STREETS = (
     ("Schützenstraße", "44147"), ("Am Remberg", "44263"), ("Westfalendamm", "44141"),
 )  # fmt: skip
 """Streets of Dortmund with a postcode of theirs; house numbers are made up."""
+
+DISTRICTS = {
+    "44135": "01", "44137": "01", "44145": "02", "44147": "02", "44139": "03", "44141": "03", "44339": "04",
+    "44309": "06", "44319": "06", "44263": "08", "44388": "10", "44359": "12",
+}  # fmt: skip
+"""The district in which most of a postcode lies, in the order in which the city lists its districts."""

@@ -11,8 +11,10 @@ from litestar.testing import AsyncTestClient
 from core.clock import FixedClock
 from core.database import Database
 from core.settings import Mode, Settings
+from core.vault import Vault
 from entitlements.facts.catalogue import RULEBOOKS
 from tests.entitlements.decisions.making import City
+from tests.issuers.makers import run_jobs
 
 PACKAGES = ("core", "entitlements", "issuers", "wallet", "verifiers")
 OLD = date(1950, 3, 1)
@@ -41,7 +43,7 @@ async def city(database: Database, settings: Settings, clock: FixedClock) -> Cit
 
 @pytest.mark.parametrize("place", ["koeln"], indirect=True)
 async def test_a_deployment_of_another_city_starts_and_grants(
-    application: Litestar, client: AsyncTestClient[Litestar], city: City
+    client: AsyncTestClient[Litestar], city: City, vault: Vault
 ) -> None:
     told = (await client.get("/v1/programmes")).json()
     assert [programme["slug"] for programme in told["programmes"]] == ["koeln-pass"]
@@ -54,7 +56,7 @@ async def test_a_deployment_of_another_city_starts_and_grants(
     assert (held.ground, held.tariffs) == ("sgb12_gsi", ["reduced"])
     assert (held.since, held.until) == (city.today, date(2027, 9, 15))
     assert [code for code, _ in await city.told(pensioner)] == ["entitlement.granted-until"]
-    await application.state.worker.run_due()
+    await run_jobs(city.database, city.settings, vault, city.clock)
 
 
 @pytest.mark.parametrize("place", ["koeln"], indirect=True)
