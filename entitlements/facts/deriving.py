@@ -1,8 +1,10 @@
 """Derives the wide row of each person from the history: one statement, put together from its steps."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     Date,
@@ -25,14 +27,13 @@ from sqlmodel import col
 
 from core.bulk import among, table_of
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
-from entitlements.facts.models import CURRENT, UNTIL, Fact, column_type
+from entitlements.facts.models import CURRENT, Fact, column_type
 from entitlements.facts.rules import OPEN
 from entitlements.language import Kind
 from entitlements.people.models import Membership, Person
 
 ON: ColumnElement[Any] = bindparam("on", type_=Date())
 VALUES = ("value_int", "value_text", "value_day")
-_MENTIONED = "__mentioned"
 _ROOT = func.coalesce(Person.merged_into, Person.id)
 
 
@@ -48,10 +49,9 @@ def derive(dialect: str) -> Insert:
     pieces = union_all(_own(), _shared(living)).cte("pieces")
     today = _today(pieces)
     holds = _holds(pieces, today)
-    wide = _wide(holds, dialect)
     return insert(CURRENT).from_select(
         [column.name for column in CURRENT.columns],
-        _rows(wide, _in_household(), _next_turns(pieces, living), dialect),
+        _rows(holds, _in_household(), _next_turns(pieces, living), dialect),
     )
 
 
@@ -286,26 +286,25 @@ def _next_turns(pieces: Any, living: Any) -> Any:
 # ---- the wide row ----
 
 
-def _wide(holds: Any, dialect: str) -> Any:
-    """One row per person, a column for each fact and its last day."""
+def _pivot(holds: Any, cells: dict[str, ColumnElement[Any]], *where: ColumnElement[bool]) -> Any:
+    """One row per person with a column for each fact: what `cells` takes from the row about it."""
     h = holds.c
-    known = or_(
-        h.contradiction.is_(False),
-        h.kind.in_([name for name, kind in CATALOGUE.items() if kind.always_known]),
-    )
-    if dialect == "sqlite":
-        sources: Any = func.json_group_object(h.kind, func.json_array(h.first, h.register, h.known_from))
-    else:
-        sources = func.json_object_agg(h.kind, func.json_build_array(h.first, h.register, h.known_from))
     return (
-        select(h.person, *_picked(h), sources.filter(known).label("sources")).group_by(h.person).cte("wide")
+        select(
+            h.person,
+            *(
+                func.max(case((h.kind == literal_column(f"'{name}'"), cell))).label(name)
+                for name, cell in cells.items()
+            ),
+        )
+        .where(*where)
+        .group_by(h.person)
     )
 
 
-def _picked(h: Any) -> Iterator[ColumnElement[Any]]:
-    def pick(name: str, source: Any) -> ColumnElement[Any]:
-        return func.max(case((h.kind == literal_column(f"'{name}'"), source)))
-
+def _values(holds: Any) -> Any:
+    h = holds.c
+    cells = {}
     for name, kind in CATALOGUE.items():
         source: Any = {
             Kind.BOOL: h.value_int,
@@ -313,29 +312,66 @@ def _picked(h: Any) -> Iterator[ColumnElement[Any]]:
             Kind.CENTS: h.value_int,
             Kind.DAY: h.value_day,
         }.get(kind.type, h.value_text)
-        until: Any = h.until
-        if not kind.always_known:
-            source = case((h.contradiction.is_(False), source))
-            until = case((h.contradiction.is_(False), until))
-        value = pick(name, source)
-        yield (value != 0 if kind.type is Kind.BOOL else value).label(name)
-        yield pick(name, until).label(name + UNTIL)
-        if kind.absent is not None:
-            yield pick(name, literal_column("1")).label(name + _MENTIONED)
+        cells[name] = source
+    return _pivot(holds, cells, _counts(h)).cte("wide")
 
 
-def _rows(wide: Any, in_household: Any, next_turns: Any, dialect: str) -> Any:
+def _counts(h: Any) -> ColumnElement[bool]:
+    """Where registers contradict each other nothing is known, but of what must be known the greatest value counts."""
+    certain = [name for name, kind in CATALOGUE.items() if kind.always_known]
+    return or_(h.contradiction.is_(False), h.kind.in_(certain))
+
+
+def _ends(holds: Any) -> Any:
+    """The last days; most facts are open, and few rows are looked at."""
+    h = holds.c
+    return _pivot(holds, dict.fromkeys(CATALOGUE, h.until), _counts(h), h.until.is_not(None)).cte("ends")
+
+
+def _contested(holds: Any) -> Any:
+    """Of what registers contradict each other: that is not the silence that means no."""
+    h = holds.c
+    names = [name for name, kind in CATALOGUE.items() if kind.absent is not None]
+    return _pivot(holds, dict.fromkeys(names, literal_column("1")), h.contradiction).cte("contested")
+
+
+def _sources(holds: Any, dialect: str) -> Any:
+    """Since when, from which register and when learned, each with all facts of which it is true (see `sources_of`)."""
+    h = holds.c
+    lite = dialect == "sqlite"
+    together: Any = func.group_concat(h.kind, " ") if lite else func.string_agg(h.kind, " ")
+    alike = (
+        select(h.person, h.first, h.register, h.known_from, together.label("kinds"))
+        .where(_counts(h))
+        .group_by(h.person, h.first, h.register, h.known_from)
+        .cte("alike")
+    )
+    a = alike.c
+    said = cast(a.first, String) + "|" + a.register + "|" + cast(a.known_from, String)
+    gathered: Any = func.json_group_object(said, a.kinds) if lite else func.json_object_agg(said, a.kinds)
+    return select(a.person, gathered.label("sources")).group_by(a.person).cte("sources")
+
+
+def _rows(holds: Any, in_household: Any, next_turns: Any, dialect: str) -> Any:
     """The finished rows: with what silence means, and for persons of whom nothing is known."""
     person, turn = table_of(Person), next_turns.c.turn
+    wide, ends, contested = _values(holds), _ends(holds), _contested(holds)
+    sources = _sources(holds, dialect)
     cells: list[ColumnElement[Any]] = []
     for name, kind in CATALOGUE.items():
         said: ColumnElement[Any] = wide.c[name]
+        if kind.type is Kind.BOOL:
+            said = said != 0
         if kind.absent is not None:
             silence = bindparam(f"silence_{name}", type_=column_type(kind.type))
-            said = case((wide.c[name + _MENTIONED].is_(None), silence), else_=said)
-        cells += [said, wide.c[name + UNTIL]]
+            silent = and_(wide.c[name].is_(None), contested.c[name].is_(None))
+            said = case((silent, silence), else_=said)
+        cells += [said, ends.c[name]]
     cap = bindparam("cap", type_=Date())
     nothing: Any = literal_column("'{}'" if dialect == "sqlite" else "'{}'::json")
+    rows: Any = person
+    for one in (wide, ends, contested, sources, in_household, next_turns):
+        rows = rows.outerjoin(one, one.c.person == person.c.id)
     return (
         select(
             person.c.id,
@@ -343,11 +379,23 @@ def _rows(wide: Any, in_household: Any, next_turns: Any, dialect: str) -> Any:
             case((and_(turn.is_not(None), turn < cap), turn), else_=cap),
             *(cast(in_household.c[name], Uuid()) for name in HOUSEHOLDS),
             *cells,
-            func.coalesce(wide.c.sources, nothing),
+            func.coalesce(sources.c.sources, nothing),
         )
-        .select_from(person)
-        .outerjoin(wide, wide.c.person == person.c.id)
-        .outerjoin(in_household, in_household.c.person == person.c.id)
-        .outerjoin(next_turns, next_turns.c.person == person.c.id)
+        .select_from(rows)
         .where(among(person.c.id, "roots"))
     )
+
+
+def sources_of(kept: Mapping[str, str]) -> dict[str, tuple[date, UUID, datetime]]:
+    """By fact: since when it holds, which register said so, and when the city learned of it."""
+    found = {}
+    for said, names in kept.items():
+        first, register, known_from = said.split("|")
+        learned = datetime.fromisoformat(known_from)
+        source = (
+            date.fromisoformat(first),
+            UUID(register),
+            learned.replace(tzinfo=UTC) if learned.tzinfo is None else learned.astimezone(UTC),
+        )
+        found.update(dict.fromkeys(names.split(" "), source))
+    return found

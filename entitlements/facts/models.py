@@ -154,5 +154,6 @@ CURRENT: Table = Table(
 """One row per person: what holds on `on_day`, and on every day after it before `refresh_on`.
 
 For each fact its value and its last day (NULL: open); for each kind of household the one that the person belongs
-to; in `sources`, per fact, since when, from which register and when learned. Derived, and rebuilt at any time.
+to; in `sources` since when, from which register and when learned, and of which facts (`deriving.sources_of`).
+Derived, and rebuilt at any time.
 """

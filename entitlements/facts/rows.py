@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Boolean, Date, bindparam, func
+from sqlalchemy import Boolean, Date, bindparam, func, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -16,22 +16,28 @@ from entitlements.language.sql import Cell, Rows, Shared
 _ALONE, _LISTED = "alone_", "listed_"
 
 
-class _WrittenDay(FunctionElement[date]):
-    """A day out of a text such as 2026-01-31."""
+class _Since(FunctionElement[date]):
+    """Since when a fact is stated: the day with which the source begins that names it (`deriving.sources_of`)."""
 
     type = Date()
     inherit_cache = True
 
 
-@compiles(_WrittenDay)
-def _as_day(element: _WrittenDay, compiler: SQLCompiler, **how: Any) -> str:
-    return f"CAST({compiler.process(element.clauses, **how)} AS DATE)"
+_LOOK = "SELECT {day} FROM {each}({sources}) AS s WHERE ' ' || s.value || ' ' LIKE '% ' || {name} || ' %'"
 
 
-@compiles(_WrittenDay, "sqlite")
-def _as_text(element: _WrittenDay, compiler: SQLCompiler, **how: Any) -> str:
-    # There a day is such a text, and a cast would make a number of it.
-    return f"({compiler.process(element.clauses, **how)})"
+@compiles(_Since)
+def _as_day(element: _Since, compiler: SQLCompiler, **how: Any) -> str:
+    sources, name = (compiler.process(clause, **how) for clause in element.clauses)
+    day = "CAST(substr(s.key, 1, 10) AS DATE)"
+    return f"({_LOOK.format(day=day, each='json_each_text', sources=sources, name=name)})"
+
+
+@compiles(_Since, "sqlite")
+def _as_text(element: _Since, compiler: SQLCompiler, **how: Any) -> str:
+    # There a day is a text, and a cast would make a number of it.
+    sources, name = (compiler.process(clause, **how) for clause in element.clauses)
+    return f"({_LOOK.format(day='substr(s.key, 1, 10)', each='json_each', sources=sources, name=name)})"
 
 
 _SHARED = {name: Shared(CURRENT.c[name], bindparam(_ALONE + name, type_=Boolean())) for name in HOUSEHOLDS}
@@ -54,7 +60,7 @@ DATED_ROWS = Rows(
         name: Cell(
             CURRENT.c[name],
             since=func.coalesce(
-                _WrittenDay(CURRENT.c.sources[(name, 0)].as_string()),
+                _Since(CURRENT.c.sources, literal_column(f"'{name}'")),
                 bindparam(_LISTED + name, type_=Date()),
             ),
             until=CURRENT.c[name + UNTIL],

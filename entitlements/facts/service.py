@@ -19,7 +19,7 @@ from sqlmodel import col
 from core.bulk import among, chunks
 from core.errors import Unprocessable
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, REGISTERS
-from entitlements.facts.deriving import derive
+from entitlements.facts.deriving import derive, sources_of
 from entitlements.facts.history import plain
 from entitlements.facts.models import CURRENT, UNTIL, Fact
 from entitlements.facts.rules import OPEN, Held, Holding, complete, held_on, next_turn
@@ -213,20 +213,14 @@ async def _wide_rows(session: AsyncSession, by: Any, ids: Collection[UUID]) -> d
 
 def wide_facts(row: Any, kinds: Mapping[UUID, str], said: Mapping[str, Silence]) -> dict[str, Stated]:
     """What a wide row says, and silence where it says nothing."""
-    facts = {}
+    facts, sources = {}, sources_of(row.sources)
     for name in CATALOGUE:
         value = getattr(row, name)
         if value is None:
             continue
-        if name in row.sources:
-            since, register, learned = row.sources[name]
-            facts[name] = Stated(
-                value,
-                date.fromisoformat(since),
-                getattr(row, name + UNTIL),
-                kinds[UUID(register)],
-                _moment(learned),
-            )
+        if name in sources:
+            since, register, learned = sources[name]
+            facts[name] = Stated(value, since, getattr(row, name + UNTIL), kinds[register], learned)
         elif name in said:
             facts[name] = _silent(said[name])
     return facts
@@ -234,11 +228,6 @@ def wide_facts(row: Any, kinds: Mapping[UUID, str], said: Mapping[str, Silence])
 
 def _silent(said: Silence) -> Stated:
     return Stated(said.value, said.since, None, said.register, said.learned_at)
-
-
-def _moment(written: str) -> datetime:
-    read = datetime.fromisoformat(written)
-    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
 async def subjects_on(

@@ -35,13 +35,14 @@ def wide_rows(count: int, on: date, register: UUID, seed: int = 1) -> Iterator[d
             row |= {
                 name: homes[name] if shares[name] and random.random() < 0.95 else None for name in HOUSEHOLDS
             }
-            sources = {}
+            sources: dict[str, str] = {}
             for name, value in _facts(random, on, poor=poor):
                 row[name] = value
                 if random.random() < 0.3:
                     row[name + UNTIL] = on + timedelta(random.choice([0, 1, 30, 300]))
                 since = on - timedelta(random.choice([0, 1, 500]))
-                sources[name] = [since.isoformat(), str(register), LEARNED.isoformat()]
+                said = f"{since.isoformat()}|{register}|{LEARNED.isoformat()}"
+                sources[said] = f"{sources.get(said, '')} {name}".strip()
             yield row | {"sources": sources}
 
 
