@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from . import tree as t
@@ -198,7 +199,7 @@ class _Reader(Parser):
         self.make(place, lambda: test.condition(self.item))
         for constant in test.constants():
             # `true` beside a number would else become a condition of its own.
-            self.make(place, lambda constant=constant: t.Compare("==", self.item, constant))
+            self.make(place, partial(t.Compare, "==", self.item, constant))
         return test
 
 

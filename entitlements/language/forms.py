@@ -150,7 +150,7 @@ class _Reader:
             raise self.wrong(Mismatch("form-operator", found=str(operator), allowed=allowed), "operator")
         return str(operator)
 
-    def value(self, given: object, type_: Type, field: str = "value") -> Node:
+    def value(self, given: Any, type_: Type, field: str = "value") -> Node:
         """A written value, `{"parameter": name}`, `{"fact": name}` of the same type, or the word today."""
         match given:
             case {"parameter": str(name)} if len(given) == 1:

@@ -102,7 +102,7 @@ class Parser:
     def expect(self, text: str, code: str, **params: Detail) -> Word:
         word = self.accept(text)
         if word is None:
-            raise self.fail(code, expected=text, found=self.word.text or "@end", **params)
+            raise self.fail(code, None, advice="", expected=text, found=self.word.text or "@end", **params)
         return word
 
     def name(self, code: str) -> Word:
