@@ -418,12 +418,20 @@ def test_no_text_stands_for_a_reason_that_nothing_gives() -> None:
     assert set(texts()["reasons"]) == ALL_CODES
 
 
-def test_a_reason_is_told_in_the_words_of_its_day() -> None:
-    def told(on: str) -> str:
-        return render(Reason("receives", {"fact": "sgb2", "statute": "§ 19 SGB II", "on": on}), "de")
-
-    assert told("2026-06-30") == "Sie erhalten: Bürgergeld. (§ 19 SGB II)"
-    assert told("2026-07-01") == "Sie erhalten: Grundsicherungsgeld. (§ 19 SGB II)"
+@pytest.mark.parametrize(
+    ("fact", "on", "called"),
+    [
+        ("sgb2", "2022-12-31", "Arbeitslosengeld II oder Sozialgeld"),
+        ("sgb2", "2023-01-01", "Bürgergeld"),
+        ("sgb2", "2026-06-30", "Bürgergeld"),
+        ("sgb2", "2026-07-01", "Grundsicherungsgeld"),
+        ("sgb14", "2023-12-31", "ergänzende Hilfe zum Lebensunterhalt nach dem BVG"),
+        ("sgb14", "2024-01-01", "Leistungen zum Lebensunterhalt nach SGB XIV"),
+    ],
+)
+def test_a_reason_is_told_in_the_words_of_its_day(fact: str, on: str, called: str) -> None:
+    told = render(Reason("receives", {"fact": fact, "statute": "§ 19 SGB II", "on": on}), "de")
+    assert told == f"Sie erhalten: {called}. (§ 19 SGB II)"
 
 
 def test_what_is_missing_is_told_with_the_place_to_ask() -> None:
