@@ -22,7 +22,7 @@ from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
 from entitlements.rulebook.rules import Ruling, decide
 from entitlements.rulebook.soundness import CARD_BITS, flaws, flaws_of_change
 from entitlements.simulations.service import Compared, alone_on
-from entitlements.simulations.statements import DATED, Side, needed_for, side_of
+from entitlements.simulations.statements import DATED, Side, needed_for, plainly, side_of
 
 PAGE = 500
 """Persons whose facts are read at once."""
@@ -155,6 +155,7 @@ async def _invariants_of_everybody(
         ]
     joined = select(*columns).select_from(CURRENT.join(told, told.c.key == CURRENT.c.person_id))
     given = compiled.bind(side.parameters, on, alone=await alone_on(session, today))
+    await plainly(session)
     row = (await session.execute(joined, given)).mappings().one()
     for n, version in enumerate(side.versions):
         for what in EVERYBODY:
@@ -200,6 +201,7 @@ async def differential(
     given = compiled.bind(side.parameters, on, alone=await alone_on(session, today))
     told = compiled.select.subquery("told")
     differ = Counter[str]()
+    await plainly(session)
     for n in range(0, len(sampled), AT_ONCE):
         some = sampled[n : n + AT_ONCE]
         rows = await session.execute(select(told).where(told.c.key.in_(some)), given)

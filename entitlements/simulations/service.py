@@ -20,7 +20,7 @@ from entitlements.rulebook.programmes import Rulebook
 from . import rules
 from .models import Progress, Simulation
 from .rules import AGE, DISTRICT, TOTAL, Change, Counted, Month
-from .statements import Comparison, Side, side_of
+from .statements import Comparison, Side, plainly, side_of
 
 MONTHS_IN_A_YEAR = 12
 
@@ -57,16 +57,16 @@ async def compare(session: AsyncSession, before: Side, after: Side, on: date, to
     given = comparison.bind(on, await alone_on(session, today))
     found: dict[str, Counted] = {name: Counted() for name in comparison.programmes}
     persons = 0
+    await plainly(session)
     for row in (await session.execute(comparison.counts(), given)).mappings():
+        if row["part"]:
+            found[comparison.programmes[row["part"] - 1]].pairs[row["one"], row["other"]] = row["persons"]
+            continue
         persons += row["persons"]
         for n, name in enumerate(comparison.programmes):
             counts = {what: int(row[f"{n}_{what}"] or 0) for what in rules.COUNTS}
             money = {what: int(row[f"{n}_{what}"] or 0) for what in rules.MONEY}
-            found[name].add(row["district"], row["age"], counts, money)
-    for name, counted in found.items():
-        if counted.counts.get((TOTAL, "", rules.MOVES)):
-            for pair in (await session.execute(comparison.moves(name), given)).mappings():
-                counted.pairs[pair["before"], pair["after"]] = pair["persons"]
+            found[name].add(row["one"], row["other"], counts, money)
     return Compared(persons, found)
 
 
@@ -88,6 +88,7 @@ async def persons(
         return []
     given = comparison.bind(on, await alone_on(session, today))
     wanted = comparison.persons(programme, change, after=behind, limit=limit)
+    await plainly(session)
     return list((await session.execute(wanted, given)).scalars())
 
 
@@ -158,6 +159,7 @@ async def look_ahead(
             func.sum(cost).label(f"{n}_cost"),
             func.sum(then.after.lump_cents(name)).label(f"{n}_lump"),
         ]
+    await plainly(session)
     row = (await session.execute(then.totals(columns), given)).mappings().one()
     return {
         name: Month(

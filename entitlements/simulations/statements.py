@@ -6,8 +6,25 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, String, and_, bindparam, case, func, literal, not_, or_, select
-from sqlalchemy.sql.selectable import FromClause, Select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    not_,
+    null,
+    or_,
+    select,
+    text,
+    union_all,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.selectable import CTE, CompoundSelect, FromClause, Select
 from sqlalchemy.types import Date
 
 from entitlements.facts.catalogue import CATALOGUE
@@ -188,8 +205,42 @@ class Comparison:
             case Change.MOVES:
                 return and_(before, after, self.before.ground(programme) != self.after.ground(programme))
 
-    def counts(self) -> Select[Any]:
-        """For each district and age group, every count and sum of every programme: `0_gains` is of the first."""
+    def counts(self) -> CompoundSelect[Any]:
+        """Every count and sum, in one pass over everybody.
+
+        Rows of `part` 0 are for a district and an age group, with `0_gains` and so on of each programme by its place;
+        those of part n say of programme n - 1 how many go from one ground to another.
+        """
+        everybody = self._each()
+        names = self._sums()
+        sums = [func.sum(everybody.c[name]).label(name) for name in names]
+        first: Select[Any] = select(
+            literal(0).label("part"),
+            everybody.c.district.label("one"),
+            everybody.c.age.label("other"),
+            func.count().label("persons"),
+            *sums,
+        ).group_by(everybody.c.district, everybody.c.age)
+        nothing = [cast(null(), BigInteger()).label(name) for name in names]
+        moves = [
+            select(
+                literal(n + 1).label("part"),
+                everybody.c[f"{n}_from"].label("one"),
+                everybody.c[f"{n}_to"].label("other"),
+                func.count().label("persons"),
+                *nothing,
+            )
+            .where(everybody.c[f"{n}_{Change.MOVES}"] == 1)
+            .group_by(everybody.c[f"{n}_from"], everybody.c[f"{n}_to"])
+            for n in range(len(self.programmes))
+        ]
+        return union_all(first, *moves)
+
+    def _sums(self) -> list[str]:
+        return [f"{n}_{name}" for n in range(len(self.programmes)) for name in (*rules.COUNTS, *rules.MONEY)]
+
+    def _each(self) -> CTE:
+        """One row per person, worked out once for all that is counted."""
         columns: list[Any] = []
         for n, programme in enumerate(self.programmes):
             counted = {
@@ -197,33 +248,24 @@ class Comparison:
                 rules.HELD_AFTER: self.after.held(programme),
                 **{change.value: self.change(programme, change) for change in Change},
             }
-            columns += [
-                func.sum(case((holds, 1), else_=0)).label(f"{n}_{name}") for name, holds in counted.items()
-            ]
+            columns += [case((holds, 1), else_=0).label(f"{n}_{name}") for name, holds in counted.items()]
             for when, decided in (("before", self.before), ("after", self.after)):
-                sums = {
+                money = {
                     "allowances": decided.cents(programme, ALLOWANCE),
                     "lump_sums": decided.lump_cents(programme),
                     "charges": decided.cents(programme, CHARGE),
                 }
-                columns += [func.sum(cents).label(f"{n}_{name}_{when}") for name, cents in sums.items()]
-        district, age = _district().label("district"), _age().label("age")
-        everybody = select(district, age, func.count().label("persons"), *columns)
-        return everybody.select_from(self._everybody()).group_by(district, age)
+                columns += [cents.label(f"{n}_{name}_{when}") for name, cents in money.items()]
+            columns += [
+                self.before.ground(programme).label(f"{n}_from"),
+                self.after.ground(programme).label(f"{n}_to"),
+            ]
+        each = select(_district().label("district"), _age().label("age"), *columns)
+        return each.select_from(self._everybody()).cte("each_person").prefix_with("MATERIALIZED")
 
     def totals(self, columns: Sequence[Any]) -> Select[Any]:
         """These sums over everybody."""
         return select(func.count().label("persons"), *columns).select_from(self._everybody())
-
-    def moves(self, programme: str) -> Select[Any]:
-        """How many go from which ground to which."""
-        before, after = self.before.ground(programme), self.after.ground(programme)
-        moved = select(before.label("before"), after.label("after"), func.count().label("persons"))
-        return (
-            moved.select_from(self._everybody())
-            .where(self.change(programme, Change.MOVES))
-            .group_by(before, after)
-        )
 
     def persons(
         self, programme: str, change: Change, *, after: UUID | None = None, limit: int = 100
@@ -250,3 +292,9 @@ def _age() -> Expression:
     ]
     unknown = (born.is_(None), literal(rules.NOT_KNOWN, String()))
     return case(unknown, *whens, else_=literal(rules.OLDEST, String()))
+
+
+async def plainly(session: AsyncSession) -> None:
+    """Spares PostgreSQL from compiling a statement that runs once: it takes longer than the statement."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(text("SET LOCAL jit = off"))
