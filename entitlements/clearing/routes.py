@@ -1,6 +1,6 @@
 """The doors behind which a case worker settles who is who; whatever shows a name is a POST, and written down."""
 
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -15,7 +15,7 @@ from core.audit.service import note
 from core.errors import NotFound, problems
 from core.settings import Settings
 from core.vault import Vault
-from entitlements.clearing import moves, service
+from entitlements.clearing import guardians, moves, service
 from entitlements.clearing.rules import Difference
 from entitlements.clearing.schemas import (
     CandidateView,
@@ -31,7 +31,7 @@ from entitlements.clearing.schemas import (
 )
 from entitlements.people.merging import merges_of, two_persons
 from entitlements.people.rules import PersonIdentity
-from entitlements.people.schemas import NewMerge
+from entitlements.people.schemas import GuardianshipView, NewGuardianship, NewMerge
 from entitlements.people.service import roots
 from entitlements.registers import reviews
 from entitlements.registers.models import Review
@@ -344,6 +344,31 @@ async def undo_move(
     return MoveView.model_validate(await moves.undo(session, vault, settings, caller, move_id, now=now))
 
 
+# ---- who acts for whom ----
+
+
+@post("/guardianships", operation_id="makeGuardian", responses=problems(400, 401, 403, 404, 422))
+async def make_guardian(
+    data: JSONBody[NewGuardianship],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    now: NamedDependency[datetime],
+    today: NamedDependency[date],
+) -> GuardianshipView:
+    """Lets somebody act for somebody else until a day; for a child, until the day before the 18th birthday at most."""
+    row = await guardians.make(
+        session,
+        caller,
+        data.guardian_id,
+        data.child_id,
+        since=data.since or today,
+        until=data.until,
+        today=today,
+        now=now,
+    )
+    return GuardianshipView.model_validate(row)
+
+
 router = Router(
     "/v1",
     route_handlers=[
@@ -360,6 +385,7 @@ router = Router(
         move_link,
         look_at_move,
         undo_move,
+        make_guardian,
     ],
     guards=[allow(Role.CASE_WORKER)],
     tags=["who is who"],

@@ -110,7 +110,7 @@ async def part(session: AsyncSession, caller: Caller | None, merge_id: UUID, now
         .where(
             col(Merge.undone_at).is_(None),
             or_(col(Merge.gone_id) == act.kept_id, col(Merge.kept_id) == act.kept_id),
-            tuple_(col(Merge.merged_at), col(Merge.id)) > tuple_(act.merged_at, act.id),  # type: ignore[arg-type]
+            tuple_(col(Merge.merged_at), col(Merge.id)) > tuple_(act.merged_at, act.id),
         )
         .limit(1)
     )

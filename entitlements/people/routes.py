@@ -20,7 +20,6 @@ from entitlements.people.schemas import (
     ActivationCodeView,
     EndOfGuardianship,
     GuardianshipView,
-    NewGuardianship,
     NewLink,
     PersonsView,
     WardView,
@@ -105,27 +104,6 @@ async def link_login(
     await service.link_login(session, data.principal_id, person_id, by=LinkedBy.DESK, caller=caller, now=now)
 
 
-@post("/guardianships", operation_id="makeGuardian", responses=problems(400, 401, 403, 404, 422))
-async def make_guardian(
-    data: JSONBody[NewGuardianship],
-    caller: NamedDependency[Caller],
-    session: NamedDependency[AsyncSession],
-    now: NamedDependency[datetime],
-    today: NamedDependency[date],
-) -> GuardianshipView:
-    """Lets somebody act for somebody else until a day."""
-    row = await service.make_guardian(
-        session,
-        caller,
-        data.guardian_id,
-        data.child_id,
-        since=data.since or today,
-        until=data.until,
-        now=now,
-    )
-    return GuardianshipView.model_validate(row)
-
-
 @post(
     "/guardianships/{guardianship_id:uuid}/end",
     operation_id="endGuardianship",
@@ -156,7 +134,7 @@ ROUTERS = [
     ),
     Router(
         "/v1",
-        route_handlers=[make_activation_code, link_login, make_guardian, end_guardianship],
+        route_handlers=[make_activation_code, link_login, end_guardianship],
         guards=[allow(Role.CASE_WORKER)],
         tags=["people"],
     ),
