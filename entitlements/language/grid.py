@@ -14,6 +14,8 @@ from .tree import Kind, Node, Vocabulary
 from .values import Value
 
 MAX_ROWS, MAX_INPUTS, MAX_STEPS = 300, 20, 100_000
+MAX_WORK = 2_000_000
+"""So many comparisons of a cell with a value are made for one table; a larger one is to be split."""
 MOST_GAPS = 10
 _OTHER = "\0"
 """Stands for every text that no cell names."""
@@ -108,6 +110,8 @@ def _regions(grid: Grid, column: int, parameters: Mapping[str, Value]) -> list[R
     item = grid.inputs[column]
     cells = [row[column] for row in grid.rows]
     named = {value for cell in cells for value in values_of(cell, parameters)}
+    if 2 * (len(named) + 1) * sum(len(cell.tests) for cell in cells) > MAX_WORK // len(grid.inputs):
+        raise RuleError(Mismatch("table-too-hard"))
 
     def rows_at(value: Value) -> int:
         return sum(1 << n for n, cell in enumerate(cells) if cell.fits(value, parameters))
@@ -213,8 +217,13 @@ class _Walk:
     def overlap(self, one: int, other: int) -> Combination | None:
         """A combination for which two rows both hold."""
         both = (1 << one) | (1 << other)
-        shared = [next((r.shown for r in regions if r.rows & both == both), "") for regions in self.columns]
-        return tuple(shared) if all(shared) else None
+        shared: list[str] = []
+        for regions in self.columns:
+            shown = next((region.shown for region in regions if region.rows & both == both), None)
+            if shown is None:
+                return None
+            shared.append(shown)
+        return tuple(shared)
 
 
 def gaps(grid: Grid, parameters: Mapping[str, Value]) -> list[Combination]:

@@ -222,11 +222,11 @@ def as_table(tree: Tree) -> Table | None:
 def _attempts(root: Node) -> Iterator[Table | None]:
     match root:
         case t.Choose(cases, otherwise):
-            grid = _grid([when for when, _ in cases])
-            yield grid and Table(grid, Hit.FIRST, None, tuple(then for _, then in cases), otherwise)
+            if grid := _grid([when for when, _ in cases]):
+                yield Table(grid, Hit.FIRST, None, tuple(then for _, then in cases), otherwise)
         case t.Or(terms):
-            grid = _grid(terms)
-            yield grid and Table(grid, Hit.COLLECT, Collect.ANY, (), None)
+            if grid := _grid(terms):
+                yield Table(grid, Hit.COLLECT, Collect.ANY, (), None)
         case t.Arithmetic("+"):
             yield _collecting(_terms(root), Collect.SUM)
         case t.Extreme(operator, terms):

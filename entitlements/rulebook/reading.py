@@ -101,7 +101,8 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _section
 def _written(node: yaml.MappingNode) -> str:
     """The lines as they stand in the text, moved to the left margin."""
     start, end = node.start_mark, node.end_mark
-    return textwrap.dedent(" " * start.column + start.buffer[start.pointer : end.pointer]).rstrip()
+    buffer = cast("str", start.buffer)  # kept where a text is read, and only lost where a stream is
+    return textwrap.dedent(" " * start.column + buffer[start.pointer : end.pointer]).rstrip()
 
 
 def _open(path: Path) -> _Section:

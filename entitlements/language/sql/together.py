@@ -90,7 +90,7 @@ def _bundles(cases: Sequence[Case]) -> list[list[int]]:
     """Which cases can stand in one table: a fact of one name has one type there, and no more can be named than may be."""
     bundles: list[tuple[dict[str, Type], list[int]]] = []
     for place, case in enumerate(cases):
-        own = facts_of([case.tree])
+        own = dict(facts_of([case.tree]))
         if households_of([case.tree]):
             bundles.append((dict.fromkeys(own, _NONE), [place]))
             continue

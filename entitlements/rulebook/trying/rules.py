@@ -69,7 +69,10 @@ class Given:
         """Its tree, and what can be read there and yet hardly be meant; RuleError where it cannot be read."""
         doubts: list[RuleError] = []
         if self.form is not None:
-            return read_form(self.form, known), doubts
+            tree = read_form(self.form, known)
+            # The places of doubts are those in the text that the form becomes.
+            parse(str(tree), known, doubts=doubts)
+            return tree, doubts
         if self.table is not None:
             table = read_table(self.table, known)
             try:

@@ -28,7 +28,7 @@ MUTANTS = [
     ("the number after a limit is no region of its own", "grid.py", "for n in (number, number + 1) if least", "for n in (number,) if least"),
     ("the limit itself is no region of its own", "grid.py", "for n in (number, number + 1) if least", "for n in (number + 1,) if least"),
     ("rows stay although a region excludes them", "grid.py", "rows & region.rows, within", "rows, within"),
-    ("an overlap in one input is an overlap in all", "grid.py", "if all(shared) else None", "if any(shared) else None"),
+    ("an overlap in one input is an overlap in all", "grid.py", "if shown is None:", "if shown is None and not shared:"),
     ("a row hides itself", "grid.py", "walk.gaps((1 << row) - 1, within", "walk.gaps((2 << row) - 1, within"),
     ("the last row that holds counts", "tables.py", "return t.Choose(tuple(cases), last) if cases else last", "return t.Choose(tuple(reversed(cases)), last) if cases else last"),
     ("what is otherwise is left out", "tables.py", "if last is None:", "if last is not None:"),

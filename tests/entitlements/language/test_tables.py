@@ -1,5 +1,6 @@
 """Decision tables: they mean what their rows say, leave nothing out and say nothing twice, and come back as they went."""
 
+import time
 from collections.abc import Mapping
 from datetime import date
 from itertools import product
@@ -370,3 +371,12 @@ def test_a_mistake_in_a_cell_has_its_column_in_the_cell() -> None:
 def test_a_table_of_what_the_vocabulary_lacks_is_refused() -> None:
     with pytest.raises(RuleError):
         read_table(table(("-", "1"), inputs=["n"]), Vocabulary({"a": FACTS["a"]}))
+
+
+def test_a_table_beyond_measure_is_refused_before_it_is_checked() -> None:
+    every = ", ".join(str(n) for n in range(0, 1_000, 4))
+    wide = read(table(*((every, str(n)) for n in range(50)), inputs=["n"], hit="unique", otherwise="0"))
+    begun = time.process_time()
+    with pytest.raises(RuleError, match="too many combinations"):
+        faults(wide, {})
+    assert time.process_time() - begun < 2
