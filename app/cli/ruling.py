@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from app.cli.releasing import check, load
 from core.clock import SystemClock, day_of
 from core.settings import Settings
 from entitlements.facts.catalogue import (
@@ -358,5 +359,8 @@ def _is_text(given: str) -> bool:
     """Whether no character of it is half of one."""
     return not any("\ud800" <= character <= "\udfff" for character in given)
 
+
+rules.add_command(check)
+rules.add_command(load)
 
 COMMANDS = (rules,)
