@@ -118,6 +118,8 @@ class Walk:
             "The residents' register reports: a family moves in",
         ):
             today = self._today()
+            # Each walk has a house of its own: the same name in the same house would be somebody known already.
+            home = f"Münsterstraße {random.randrange(1, 1000)}"  # noqa: S311  (an address for a story)
             rows: list[Row] = []
             for member in (self.parent, self.child):
                 rows.append(
@@ -127,7 +129,7 @@ class Walk:
                         "given_name": member.given,
                         "family_name": member.family,
                         "birth_date": member.born.isoformat(),
-                        "street": "Münsterstraße 9",
+                        "street": home,
                         "postcode": "44145",
                         "town": "Dortmund",
                     }
