@@ -138,30 +138,36 @@ class Fragments:
 
     def __init__(self) -> None:
         self._of: dict[int, tuple[Subject, dict[str, str]]] = {}
+        self._joined: dict[tuple[int, str], str] = {}
         self._one: dict[tuple[str, Stated], str] = {}
 
     def hash(self, version: RuleVersion, subject: Subject) -> str:
         """See `facts_hash`."""
-        names = version.looks_at
+        names, by = version.looks_at, version.rule_hash
         homes = ",".join(
-            f"{_quoted(kind)}:[{self._members(members, names)}]"
+            f"{_quoted(kind)}:[{self._members(members, names, by)}]"
             for kind, members in sorted(subject.households.items())
             if kind in names
         )
-        said = f'{{"facts":{self._facts(subject, names)},"households":{{{homes}}}}}'
+        said = f'{{"facts":{self._facts(subject, names, by)},"households":{{{homes}}}}}'
         return hashlib.sha256(said.encode()).hexdigest()
 
-    def _members(self, members: tuple[Subject, ...], names: Collection[str]) -> str:
+    def _members(self, members: tuple[Subject, ...], names: Collection[str], by: str) -> str:
         ordered = sorted(members, key=lambda member: member.key)
-        return ",".join(f"[{_quoted(member.key)},{self._facts(member, names)}]" for member in ordered)
+        return ",".join(f"[{_quoted(member.key)},{self._facts(member, names, by)}]" for member in ordered)
 
-    def _facts(self, subject: Subject, names: Collection[str]) -> str:
+    def _facts(self, subject: Subject, names: Collection[str], by: str) -> str:
         # Members of a household are given their facts by the same mapping as when they are asked themselves.
-        kept = self._of.get(id(subject.facts))
-        if kept is None:
-            written = {name: self._fragment(name, subject.facts[name]) for name in sorted(subject.facts)}
-            kept = self._of[id(subject.facts)] = (subject, written)
-        return "{" + ",".join([text for name, text in kept[1].items() if name in names]) + "}"
+        known = (id(subject.facts), by)
+        joined = self._joined.get(known)
+        if joined is None:
+            kept = self._of.get(id(subject.facts))
+            if kept is None:
+                written = {name: self._fragment(name, subject.facts[name]) for name in sorted(subject.facts)}
+                kept = self._of[id(subject.facts)] = (subject, written)
+            joined = "{" + ",".join([text for name, text in kept[1].items() if name in names]) + "}"
+            self._joined[known] = joined
+        return joined
 
     def _fragment(self, name: str, stated: Stated) -> str:
         text = self._one.get((name, stated))

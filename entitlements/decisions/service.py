@@ -133,6 +133,13 @@ class _Work:
     ending: int = 0
     revoked: int = 0
     stated: Fragments = field(default_factory=Fragments)
+    next_rules: dict[str, date | None] = field(default_factory=dict)
+
+    def turns(self, programme: str) -> date | None:
+        """The next day on which another rule or amount is in force."""
+        if programme not in self.next_rules:
+            self.next_rules[programme] = self.book.next_change(programme, self.on)
+        return self.next_rules[programme]
 
     def docket(self, version: RuleVersion) -> Docket:
         return _dockets.of(version, self.hashes[version.programme], self.parameters, self.on)
@@ -225,7 +232,7 @@ def _judge(work: _Work, person_id: UUID, subject: Subject | None) -> Iterator[_J
         if version is None or subject is None:
             # Before its first day or after its last; the last day was an end foreseen when it was granted.
             verdict.timeline_hash = work.timelines[programme]
-            verdict.look_on = verdict.next_change_on = work.book.next_change(programme, work.on)
+            verdict.look_on = verdict.next_change_on = work.turns(programme)
             continue
         entitlement = work.held.get((person_id, programme))
         held_since = entitlement.counted_from if entitlement else None
@@ -312,7 +319,7 @@ def _settle(work: _Work, judged: _Judged, *, renewable: bool) -> None:
 def _look_again(work: _Work, judged: _Judged, verdict: Held, ends: date | None) -> None:
     """Keeps when it can change, and when to look: then, or when its end has to be announced."""
     ruling = judged.ruling
-    turns = (ruling.changes_on, work.book.next_change(judged.version.programme, work.on))
+    turns = (ruling.changes_on, work.turns(judged.version.programme))
     next_change = min((day for day in turns if day), default=None)
     announce = announce_on(ends, work.changes.settings) if ends else None
     timeline = work.timelines[judged.version.programme]

@@ -331,7 +331,8 @@ def _turning(node: Node, subject: Subject, parameters: Parameters) -> Iterator[d
         case t.Under():
             born = _born(node.born, node.latest, subject)
             if not isinstance(born, Unknown):
-                years = _int(_plain(_judge(node.years, subject, parameters, date.min)))
+                asked = node.years
+                years = _int(asked.value if isinstance(asked, t.Literal) else parameters[asked.name])
                 for birth in dict.fromkeys(born):
                     reached = reaches(birth, years)
                     yield reached

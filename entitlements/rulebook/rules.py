@@ -14,11 +14,10 @@ from entitlements.language import (
     Tree,
     Unknown,
     Value,
-    holds_until,
     minimal_reasons,
 )
 from entitlements.language.closures import ready
-from entitlements.language.days import last_day_of, month_end, next_day, period_end
+from entitlements.language.days import ONE_DAY, last_day_of, month_end, next_day, period_end
 from entitlements.language.interpreter import turning_of
 from entitlements.language.tree import Fact
 
@@ -333,7 +332,7 @@ def _until(case: _Case, ground: Ground, on: date, held_since: date | None) -> da
         rests_on = (
             case.version.condition if validity.ends_with == "condition" else case.version.resting_on(ground)
         )
-        end = holds_until(rests_on, case.subject, case.parameters, on)
+        end = _holds_until(case, rests_on, on)
         ends += [end] if end else []
     if validity.months is not None:
         running = held_since is not None and held_since <= on <= last_day_of(held_since, validity.months)
@@ -341,6 +340,13 @@ def _until(case: _Case, ground: Ground, on: date, held_since: date | None) -> da
     if not ends:
         return None
     return period_end(min(ends), validity.round_up) if validity.round_up else min(ends)
+
+
+def _holds_until(case: _Case, tree: Tree, on: date) -> date | None:
+    """See `entitlements.language.holds_until`."""
+    later = sorted(day for day in turning_of(tree.moments, case.subject, case.parameters) if day > on)
+    broken = next((day for day in later if case.ask(tree, day) != TRUE), None)
+    return broken and broken - ONE_DAY
 
 
 def grace_end(until: date, grace: str) -> date:
@@ -406,11 +412,7 @@ def _allowance(
 ) -> AllowanceGrant:
     """`costs` holds the amounts of `AllowanceRule.costs`, without those that the rule leaves out."""
     rests_on, (monthly, *most) = case.version.resting_on(ground), costs
-    ends = [
-        holds_until(tree, case.subject, case.parameters, on)
-        for tree in (rests_on, rule.when)
-        if tree is not None
-    ]
+    ends = [_holds_until(case, tree, on) for tree in (rests_on, rule.when) if tree is not None]
     return AllowanceGrant(
         kind=rule.kind,
         monthly_cents=monthly,
