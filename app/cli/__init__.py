@@ -20,6 +20,7 @@ _ROOMS = {
     "audit": "auditing",
     "rules": "ruling",
     "verify-sd-jwt": "verifying",
+    "offer": "offering",
 }
 
 

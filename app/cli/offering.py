@@ -1,0 +1,168 @@
+"""Offer somebody their credential from the command line, for desks without a screen and for those who test wallets."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import click
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.cli.outside import FAILED, REFUSED
+from app.demo.clock import remembered
+from app.demo.running import FOLDER, Demo
+from core.access.service import find_login
+from core.clock import Clock, SystemClock
+from core.database import Database
+from core.errors import DomainError
+from core.settings import Settings
+from core.vault import Vault, VaultError, open_vault
+from entitlements.people import service as people
+from entitlements.people.models import Login
+from issuers.openid import offers
+from issuers.openid.desk import Desk
+
+
+class NotOne(click.ClickException):
+    """Nobody, or more than one person, is meant."""
+
+    exit_code = REFUSED
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The configuration that runs: of the environment, or of the demo."""
+
+    settings: Settings
+    clock: Clock
+
+    @staticmethod
+    def found(demo: Path | None, port: int) -> "Running":
+        """The demo in this folder where one is named, or where nothing else is set and one stands; else the settings."""
+        if demo is None:
+            try:
+                return Running(Settings(), SystemClock())
+            except ValidationError:
+                if not (FOLDER / "city.json").exists():
+                    raise
+                demo = FOLDER
+        city = Demo.at(demo, port)
+        return Running(city.settings, remembered(city.clock_file))
+
+
+@click.command("offer")
+@click.argument("person", metavar="PERSON_OR_QUERY")
+@click.option("--programme", help="The programme that the credential speaks of; default: all that is held.")
+@click.option("--by-value", is_flag=True, help="Put the offer itself into the link, not its address.")
+@click.option(
+    "--scheme",
+    type=click.Choice([scheme.value for scheme in offers.Scheme]),
+    default=offers.Scheme.OPENID.value,
+    show_default=True,
+    help="What the wallet listens to.",
+)
+@click.option("--no-tx-code", is_flag=True, help="For the device in hand: no code to type, five minutes.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: offer and tx_code.")
+@click.option(
+    "--demo",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A demo city, by its folder; default: the settings, or var/demo where nothing is set.",
+)
+@click.option("--port", default=8000, show_default=True, help="On which port that demo is served.")
+def offer_credential(
+    *,
+    person: str,
+    programme: str | None,
+    by_value: bool,
+    scheme: str,
+    no_tx_code: bool,
+    as_json: bool,
+    demo: Path | None,
+    port: int,
+) -> None:
+    """Print a credential offer for one person, with the transaction code that the wallet will ask for.
+
+    The person is an id, the name of an account (in the demo: familie, rente, paar), or a name.
+    """
+    try:
+        running = Running.found(demo, port)
+        made = asyncio.run(
+            _offer(
+                running,
+                person,
+                programme=programme,
+                by_value=by_value,
+                scheme=offers.Scheme(scheme),
+                with_pin=not no_tx_code,
+            )
+        )
+    except ValidationError as error:
+        click.echo("\n".join(str(one["msg"]) for one in error.errors()), err=True)
+        sys.exit(FAILED)
+    except VaultError as error:
+        click.echo(str(error), err=True)
+        sys.exit(FAILED)
+    except DomainError as error:
+        click.echo(f"{error.title}: {error.detail}" if error.detail else error.title, err=True)
+        sys.exit(REFUSED)
+    if as_json:
+        click.echo(json.dumps({"offer": made.link, "tx_code": made.tx_code}))
+        return
+    click.echo(made.link)
+    if made.tx_code is not None:
+        click.echo(f"tx_code: {made.tx_code}")
+
+
+async def _offer(
+    running: Running,
+    person: str,
+    *,
+    programme: str | None,
+    by_value: bool,
+    scheme: offers.Scheme,
+    with_pin: bool,
+) -> offers.Offered:
+    settings, now = running.settings, running.clock.now()
+    vault, database = open_vault(settings), Database(settings.database_url)
+    try:
+        async with database.writing() as session:
+            person_id = await _meant(session, vault, settings, person)
+            return await offers.offer(
+                Desk(session, vault, settings, now),
+                None,
+                person_id,
+                programme=programme,
+                by_value=by_value,
+                scheme=scheme,
+                with_pin=with_pin,
+            )
+    finally:
+        await database.dispose()
+
+
+async def _meant(session: AsyncSession, vault: Vault, settings: Settings, person: str) -> UUID:
+    """The one person who is meant; NotOne where nobody is, or several."""
+    try:
+        meant = (await people.roots(session, [UUID(person)])).values()
+    except ValueError:
+        meant = await _named(session, vault, settings, person)
+    found = sorted(set(meant))
+    if len(found) != 1:
+        listed = "".join(f"\n  {one}" for one in found)
+        raise NotOne(f"{len(found) or 'nobody'} found; name one person by the id{listed}")
+    return found[0]
+
+
+async def _named(session: AsyncSession, vault: Vault, settings: Settings, person: str) -> Sequence[UUID]:
+    principal = await find_login(session, vault, settings.oidc_issuer, person)
+    login = None if principal is None else await session.get(Login, principal.id)
+    if login is not None:
+        return list((await people.roots(session, [login.person_id])).values())
+    return [person_id for person_id, _ in await people.search_by_name(session, vault, person)]
+
+
+COMMANDS = (offer_credential,)
