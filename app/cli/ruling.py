@@ -149,8 +149,8 @@ def try_(  # noqa: PLR0917  (the options of a command)
         raise click.ClickException(_complaint(error, expr, language)) from None
     except (Mismatch, RulebookError, OSError) as error:
         raise click.ClickException(str(error)) from None
-    for back_end in BACK_ENDS:
-        click.echo(f"{back_end:12} {json.dumps(_said(said[back_end]), ensure_ascii=False)}")
+    for back_end, words in _told(**said).items():
+        click.echo(f"{back_end:12} {json.dumps(words, ensure_ascii=False)}")
     for missing in sorted(_missing(said["interpreter"])):
         click.echo(f"{'':12} {missing}: ask {department_to_ask(missing)}")
     for doubt in doubts:
@@ -183,6 +183,13 @@ def both(tree: Tree, subject: Subject, parameters: Mapping[str, Value], on: date
 
 def _missing(result: Result) -> frozenset[str]:
     return result.facts if isinstance(result, Unknown) else frozenset()
+
+
+def _told(interpreter: Result, sql: Result) -> dict[str, Said]:
+    """Both answers in words; where neither has a result, SQL does not tell why, and the interpreter does."""
+    if isinstance(interpreter, Fault) and interpreter == sql:
+        sql = interpreter
+    return dict(zip(BACK_ENDS, (_said(interpreter), _said(sql)), strict=True))
 
 
 def _said(result: Result) -> Said:
@@ -289,8 +296,7 @@ def answers(lines: Iterable[bytes], together: Together) -> list[dict[str, Said]]
     found: list[dict[str, Said]] = []
     for case in read:
         if isinstance(case, Case):
-            results = (evaluate(case.tree, case.subject, {}, ANY_DAY), next(by_sql))
-            found.append(dict(zip(BACK_ENDS, map(_said, results), strict=True)))
+            found.append(_told(evaluate(case.tree, case.subject, {}, ANY_DAY), next(by_sql)))
         else:
             found.append({back_end: {"error": case} for back_end in BACK_ENDS})
     return found

@@ -231,6 +231,9 @@ def _attempts(root: Node) -> Iterator[Table | None]:
             yield _collecting(_terms(root), Collect.SUM)
         case t.Extreme(operator, terms):
             yield _collecting(terms, Collect(operator))
+        case _ if root.type == t.BOOL:
+            if grid := _grid([root]):
+                yield Table(grid, Hit.COLLECT, Collect.ANY, (), None)
 
 
 def _terms(node: Node) -> Sequence[Node]:
