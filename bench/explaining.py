@@ -56,10 +56,17 @@ def bare(database: Database) -> Litestar:
     return Litestar([read], openapi_config=None)
 
 
-async def asked(
-    application: Litestar, path: str, headers: Sequence[tuple[bytes, bytes]]
-) -> tuple[float, int]:
-    """Seconds until the answer has left the application, and its length."""
+@dataclass(frozen=True)
+class Answered:
+    """What a request took: seconds by the clock, seconds that this process was busy, bytes of the answer."""
+
+    took: float
+    busy: float
+    length: int
+
+
+async def asked(application: Litestar, path: str, headers: Sequence[tuple[bytes, bytes]]) -> Answered:
+    """One request, from its arrival until the answer has left the application."""
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
         "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"", "headers": list(headers),
@@ -77,12 +84,12 @@ async def asked(
         else:
             length += len(message.get("body", b""))
 
-    begun = time.perf_counter()
+    begun, busy = time.perf_counter(), time.process_time()
     await application(scope, receive, send)  # type: ignore[arg-type]
-    took = time.perf_counter() - begun
+    took, busy = time.perf_counter() - begun, time.process_time() - busy
     if status != 200:
         raise RuntimeError(f"{path} answered {status}")
-    return took, length
+    return Answered(took, busy, length)
 
 
 @dataclass(frozen=True)
@@ -125,8 +132,17 @@ async def fill(city: City, vault: MemoryVault, persons: int) -> list[Question]:
     return questions
 
 
-async def measure(url: str, folder: Path, persons: int, rounds: int) -> tuple[float, float, float, int]:
-    """Median seconds of the yardstick and of the explanation, the latter's statements, and its length in bytes."""
+@dataclass(frozen=True)
+class Measured:
+    """Medians, and how many statements an explanation makes, signing in included."""
+
+    bare: Answered
+    explained: Answered
+    statements: float
+
+
+async def measure(url: str, folder: Path, persons: int, rounds: int) -> Measured:
+    """Fills a database, and asks both in turn."""
     database = Database(url)
     async with database.engine.begin() as connection:
         await connection.run_sync(SQLModel.metadata.create_all)
@@ -138,13 +154,12 @@ async def measure(url: str, folder: Path, persons: int, rounds: int) -> tuple[fl
     plain, ours = bare(database), create_app(settings, clock, vault=vault, work=False)
     statements = 0
 
-    def heard(*_: Any) -> None:
+    def heard(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         nonlocal statements
-        statements += 1
+        statements += not statement.startswith("BEGIN")
 
-    yardstick: list[float] = []
-    explained: list[float] = []
-    lengths: list[int] = []
+    yardstick: list[Answered] = []
+    explained: list[Answered] = []
     for one in questions[:20]:
         await asked(plain, one.path, one.headers)
         await asked(ours, one.path + "/explanation", one.headers)
@@ -153,18 +168,19 @@ async def measure(url: str, folder: Path, persons: int, rounds: int) -> tuple[fl
     event.listen(engine, "before_cursor_execute", heard)
     for _ in range(rounds):
         for one in questions:
-            yardstick.append((await asked(plain, one.path, one.headers))[0])
-            took, length = await asked(ours, one.path + "/explanation", one.headers)
-            explained.append(took)
-            lengths.append(length)
+            yardstick.append(await asked(plain, one.path, one.headers))
+            explained.append(await asked(ours, one.path + "/explanation", one.headers))
     event.remove(engine, "before_cursor_execute", heard)
     await theirs.dispose()
     await database.dispose()
-    return (
-        statistics.median(yardstick),
-        statistics.median(explained),
-        statements / len(explained),
-        round(statistics.median(lengths)),
+    return Measured(_median(yardstick), _median(explained), statements / len(explained))
+
+
+def _median(some: Sequence[Answered]) -> Answered:
+    return Answered(
+        statistics.median(one.took for one in some),
+        statistics.median(one.busy for one in some),
+        round(statistics.median(one.length for one in some)),
     )
 
 
@@ -185,14 +201,15 @@ def main() -> int:
                 "PostgreSQL": postgres.get_uri().replace("postgresql://", "postgresql+asyncpg://"),
             }
             print(
-                f"{'median of one request':24} {'bare ms':>8} {'explained ms':>13} {'ratio':>6} {'statements':>11} {'bytes':>7}"
+                f"{'median of one request':22} {'bare':>8} {'explained':>10} {'ratio':>6}"
+                f" {'of CPU':>7} {'statements':>11} {'bytes':>6}"
             )
             for name, url in urls.items():
-                base, ours, statements, length = asyncio.run(
-                    measure(url, folder, wanted.persons, wanted.rounds)
-                )
+                found = asyncio.run(measure(url, folder, wanted.persons, wanted.rounds))
+                base, ours = found.bare, found.explained
                 print(
-                    f"{name:24} {1e3 * base:8.2f} {1e3 * ours:13.2f} {ours / base:6.2f} {statements:11.1f} {length:7}"
+                    f"{name:22} {1e3 * base.took:5.2f} ms {1e3 * ours.took:7.2f} ms {ours.took / base.took:6.2f}"
+                    f" {ours.busy / base.busy:7.2f} {found.statements:11.1f} {ours.length:6}"
                 )
         finally:
             postgres.cleanup()

@@ -141,7 +141,7 @@ def _home(random: Random, first: int, size: int, on: date) -> Home:
     return Home(f"H{first:07}", tuple(kinds), citizens, facts)
 
 
-def _citizen(random, number, family, place, benefit, since, last, on) -> Citizen:
+def _citizen(random, number, family, place, benefit, since, last, on) -> Citizen:  # noqa: PLR0917
     born = _born(random, child=place >= 2 or (place == 1 and random.random() < 0.3), on=on)
     age = (on - born).days // 365
     pupil = 6 <= age < 18

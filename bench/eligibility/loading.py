@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import islice
@@ -17,8 +17,8 @@ from uuid_utils.compat import uuid7
 
 import app.tables  # noqa: F401
 from bench.eligibility import city
-from core.access.rules import Caller, Method, PrincipalKind, Role
 from core import jose
+from core.access.rules import Caller, Method, PrincipalKind, Role
 from core.access.service import enrol
 from core.bulk import insert_rows, table_of
 from core.database import Database, new_id
@@ -28,7 +28,6 @@ from core.vault import MemoryVault, Vault
 from entitlements.deliveries.applying import advance
 from entitlements.deliveries.models import Delivery, Mode
 from entitlements.deliveries.receiving import Announced, Media, receive
-from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
 from entitlements.facts.models import CURRENT, Fact
 from entitlements.people.models import Person
 from entitlements.registers.rules import Remit
@@ -75,12 +74,17 @@ async def prepare(url: str) -> None:
 
 
 async def register(database: Database) -> Caller:
-    """A register that may state everything, as a city's own exchange for all departments does."""
+    """A register that may state what it states: a city's own exchange for all departments."""
     async with database.writing() as session:
         machine = await enrol(
-            session, PrincipalKind.REGISTER, "exchange", NOW, roles=[Role.INTEGRATION_CLIENT], public_jwk=jose.jwk(ec.generate_private_key(ec.SECP256R1()).public_key())
+            session,
+            PrincipalKind.REGISTER,
+            "exchange",
+            NOW,
+            roles=[Role.INTEGRATION_CLIENT],
+            public_jwk=jose.jwk(ec.generate_private_key(ec.SECP256R1()).public_key()),
         )
-        remit = Remit(frozenset(CATALOGUE), frozenset(HOUSEHOLDS), identities=True)
+        remit = Remit(frozenset(city.FACTS), frozenset(city.HOUSEHOLDS), identities=True)
         await make_register(
             session,
             None,
@@ -90,9 +94,7 @@ async def register(database: Database) -> Caller:
             remit=remit,
             now=NOW,
         )
-        return Caller(
-            machine.id, PrincipalKind.REGISTER, frozenset({Role.INTEGRATION_CLIENT}), Method.TOKEN
-        )
+        return Caller(machine.id, PrincipalKind.REGISTER, frozenset({Role.INTEGRATION_CLIENT}), Method.TOKEN)
 
 
 async def load(
@@ -147,7 +149,7 @@ def fact_rows(persons: int, seed: int = 1) -> Iterator[tuple]:
     """The same facts as finished rows of the history, for whoever only has to write them down."""
     office, delivery, far = uuid7(), uuid7(), date.max
 
-    def row(person, household, name, value, first, last):
+    def row(person, household, name, value, first, last):  # noqa: PLR0917
         following = far if last is None else date.fromordinal(last.toordinal() + 1)
         is_text, is_day = isinstance(value, str), isinstance(value, date)
         cells = {
