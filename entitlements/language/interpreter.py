@@ -332,6 +332,7 @@ def _turning(node: Node, subject: Subject, parameters: Parameters) -> Iterator[d
             born = _born(node.born, node.latest, subject)
             if not isinstance(born, Unknown):
                 asked = node.years
+                assert isinstance(asked, t.Literal | t.Parameter)
                 years = _int(asked.value if isinstance(asked, t.Literal) else parameters[asked.name])
                 for birth in dict.fromkeys(born):
                     reached = reaches(birth, years)
