@@ -1,8 +1,10 @@
 """Two persons become one and two again, and neither loses a day or a cent."""
 
 from datetime import date, timedelta
+from typing import Any
 from uuid import UUID
 
+import anyio
 import pytest
 from sqlalchemy import select
 from sqlmodel import col
@@ -19,9 +21,9 @@ from entitlements.grants.models import EndReason, Entitlement, Standing
 from entitlements.ledger import service as ledger
 from entitlements.ledger.models import AccountKind, EntryKind
 from entitlements.ledger.service import NewEntry
-from entitlements.people.merging import ActForEachOther, AlreadyUndone, LaterFirst
+from entitlements.people.merging import ActForEachOther, AlreadyMerged, AlreadyUndone, LaterFirst
 from entitlements.people.models import Merge
-from entitlements.people.service import make_guardian, roots
+from entitlements.people.service import NotTwoPersons, guardians_of, make_guardian, roots, wards_of
 from tests.entitlements.decisions.making import NOON, TODAY, City
 
 ADULT = date(1990, 5, 4)
@@ -69,7 +71,7 @@ async def spend(city: City, person: UUID, amount: int) -> None:
         await ledger.book(session, entry, now=city.clock.now())
 
 
-async def told_right(city: City, kind: str) -> list[dict[str, str]]:
+async def told_right(city: City, kind: str) -> list[dict[str, Any]]:
     async with city.database.reading() as session:
         rows = await session.execute(select(col(Job.payload)).where(col(Job.kind) == kind))
         return list(rows.scalars())
@@ -94,9 +96,9 @@ async def test_what_one_of_two_held_is_held_by_the_one_that_stays(city: City) ->
     assert await city.holds(gone, KARTE) is None
     assert ("person.merged", {}) in await city.told(kept)
     # The cards of the one that went are taken back, and the one that stays hears of it.
-    changed = await told_right(city, "holdings.changed")
-    assert {"person_id": str(gone)} in changed
-    assert {"person_id": str(kept)} in changed
+    assert {str(gone), str(kept)} in [
+        set(payload["person_ids"]) for payload in await told_right(city, "holdings.changed")
+    ]
     assert await told_right(city, "person.merged") == [{"gone_id": str(gone), "kept_id": str(kept)}]
     # Every decision about either is one about them.
     assert {one.person_id for one in await city.decisions(kept)} == {gone, kept}
@@ -222,6 +224,39 @@ async def test_undone_acts_stay_on_record_and_the_last_goes_first(city: City) ->
         assert await roots(session, [one, two, three]) == {one: one, two: two, three: three}
     # And they can become one again.
     await merged(city, one, two)
+
+
+async def test_of_two_clerks_who_merge_at_once_one_does(city: City) -> None:
+    gone, kept = await a_pupil(city), await a_pupil(city)
+    done: list[Merge] = []
+    refused: list[Exception] = []
+
+    async def clerk(one: UUID, other: UUID) -> None:
+        try:
+            done.append(await merged(city, one, other))
+        except (AlreadyMerged, NotTwoPersons) as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(clerk, gone, kept)
+        tasks.start_soon(clerk, kept, gone)
+    assert (len(done), len(refused)) == (1, 1)
+    assert sum(await cents(city, done[0].kept_id)) == 4500
+    assert await city.books_in_order()
+
+
+async def test_whoever_acts_for_a_child_acts_for_it_under_whichever_id(city: City) -> None:
+    mother, twice, child = await city.person(ADULT), await city.person(BORN), await city.person(BORN)
+    async with city.database.writing() as session:
+        await make_guardian(session, None, mother, twice, since=TODAY, until=date(2033, 2, 28), now=NOON)
+    act = await merged(city, twice, child)
+    async with city.database.reading() as session:
+        assert await wards_of(session, mother, TODAY) == [child]
+        assert await guardians_of(session, child, TODAY) == [mother]
+    await parted(city, act)
+    async with city.database.reading() as session:
+        assert await wards_of(session, mother, TODAY) == [twice]
+        assert await guardians_of(session, child, TODAY) == []
 
 
 async def test_a_guardian_and_a_child_are_two(city: City) -> None:
