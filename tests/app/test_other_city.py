@@ -111,5 +111,5 @@ def _examples(root: Path) -> set[str]:
         for keyword in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(keyword, ast.keyword) and keyword.arg == "examples"
         for node in ast.walk(keyword.value)
-        if isinstance(node, ast.Constant)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
