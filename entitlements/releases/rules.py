@@ -84,9 +84,8 @@ def _parameters(standing: Rulebook, merged: Rulebook, changes: Changes) -> Itera
                 continue
             how = How.ADDED if was is None else How.CHANGED
             said = _valued(after.type, will.value, will.origin)
-            yield Change(
-                "", "parameter", name, how, day, was and _valued(after.type, was.value, was.origin), said
-            )
+            old = None if was is None else _valued(after.type, was.value, was.origin)
+            yield Change("", "parameter", name, how, day, old, said)
 
 
 def _valued(type_: Type, value: Value, origin: Origin) -> str:
@@ -119,9 +118,8 @@ def _parts(programme: str, since: date, was: RuleVersion | None, version: RuleVe
         how = How.ADDED if old is None else How.REMOVED if new is None else How.CHANGED
         part = new or old
         assert part is not None
-        yield Change(
-            programme, what, name, how, since, old and old.text, new and new.text, part.reason_on(since)
-        )
+        said = (old.text if old else None, new.text if new else None)
+        yield Change(programme, what, name, how, since, *said, part.reason_on(since))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +170,12 @@ def _said(version: RuleVersion) -> dict[tuple[str, str], _Part]:
         said = {
             "monthly": show(allowance.monthly.root),
             "terms": allowance.terms,
-            "unit_ceiling": allowance.unit_ceiling and show(allowance.unit_ceiling.root),
-            "ceiling": allowance.ceiling and show(allowance.ceiling.root),
+            "unit_ceiling": _shown(allowance.unit_ceiling),
+            "ceiling": _shown(allowance.ceiling),
             "accrual": allowance.accrual,
             "carry_over": allowance.carry_over,
             "grace": allowance.grace,
-            "when": allowance.when and show(allowance.when.root),
+            "when": _shown(allowance.when),
             "statute": allowance.origin.statute,
         }
         add("allowance", allowance.kind, _Part(_listed(said)))
@@ -185,7 +183,7 @@ def _said(version: RuleVersion) -> dict[tuple[str, str], _Part]:
         said = {
             "cents": show(amount.cents.root),
             "due": f"{amount.month:02}-{amount.day:02}",
-            "when": amount.when and show(amount.when.root),
+            "when": _shown(amount.when),
             "statute": amount.origin.statute,
         }
         add("amount", amount.kind, _Part(_listed(said)))
@@ -193,7 +191,7 @@ def _said(version: RuleVersion) -> dict[tuple[str, str], _Part]:
         said = {
             "monthly": show(charge.monthly.root),
             "grounds": ", ".join(charge.grounds),
-            "when": charge.when and show(charge.when.root),
+            "when": _shown(charge.when),
             "statute": charge.origin.statute,
         }
         add("charge", charge.kind, _Part(_listed(said)))
@@ -208,7 +206,11 @@ def _reasoned(when: RuleTree, reason: ReasonTemplate, origin: Origin, *extra: st
 
 
 def _when(when: RuleTree | None) -> str:
-    return "always" if when is None else show(when.root)
+    return _shown(when) or "always"
+
+
+def _shown(tree: RuleTree | None) -> str | None:
+    return None if tree is None else show(tree.root)
 
 
 def _listed(said: Mapping[str, str | None]) -> str:

@@ -1,16 +1,17 @@
 """What is said of releases, of what the gate found, and of simulations."""
 
+import unicodedata
 from datetime import date, datetime
-from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from core.schema import Line, Schema
-from entitlements.rulebook.drafting import Form
+from entitlements.rulebook.drafting import UNSEEN, Form
 from entitlements.simulations.models import Progress, Simulation
 
+from .drafts import LONGEST
 from .models import Check, CheckStep, Release, Revision, State, Status, Step
 from .rules import Change, How, reason_text, sentence
 
@@ -32,13 +33,21 @@ cases:
 _HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
+def _plain_text(text: str) -> str:
+    if any(unicodedata.category(sign) in UNSEEN for sign in text if sign not in "\n\r\t"):
+        raise ValueError("control characters are not taken")
+    return text
+
+
+Source = Annotated[str, StringConstraints(max_length=LONGEST), AfterValidator(_plain_text)]
+
+
 class NewRelease(Schema):
     """A draft as it is begun."""
 
     title: Line = Field(description="What it is about", examples=["Participation at 20 euros"])
     form: Form = Field(default=Form.YAML, description="In which form it is written", examples=["yaml"])
-    source: str = Field(
-        max_length=400_000,
+    source: Source = Field(
         description=(
             "What changes, from which day on: `tariffs`, `parameters`, `programmes` with new `versions`, `restore` "
             "(programme, rule hash, from), `ends` (programme, until), `cases`, `drop_cases`; otherwise as in the "
@@ -234,13 +243,6 @@ class NewSimulation(Schema):
     months: int = Field(
         default=0, ge=0, le=12, description="How many months ahead to look as well", examples=[12]
     )
-
-
-class Group(StrEnum):
-    """Into what a simulation is broken down."""
-
-    DISTRICT = "district"
-    AGE = "age"
 
 
 class CountsView(Schema):

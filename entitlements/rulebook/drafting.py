@@ -1,7 +1,8 @@
 """Reads what a draft of a release says, in YAML or JSON, by the same reader as the rulebook's files."""
 
 import json
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +30,10 @@ DRAFT = "draft"
 """What a draft is called where an error says in which file it is."""
 
 
+UNSEEN = frozenset({"Cc", "Cs"})
+"""Characters that no database keeps, and no name has."""
+
+
 class Form(StrEnum):
     """In which form a draft was written."""
 
@@ -41,7 +46,7 @@ class _DraftLoader(_Loader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            mark = self.peek_event().start_mark
+            mark = self.get_mark()
             raise yaml.composer.ComposerError(None, None, "references to other places are not taken", mark)
         return super().compose_node(parent, index)
 
@@ -52,7 +57,7 @@ class _JsonLoader(_DraftLoader):
 
 def _json_text(_loader: _JsonLoader, node: yaml.ScalarNode) -> str | date:
     # JSON writes characters beyond 16 bits as two halves.
-    text = node.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = str(node.value).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     try:
         return date.fromisoformat(text) if len(text) == len("2027-01-01") else text
     except ValueError:
@@ -110,6 +115,28 @@ def read_changes(text: str, form: Form, standing: Rulebook) -> Changes:
 
 
 def _front(text: str, form: Form) -> object:
+    found = _sections(text, form)
+    if any(
+        unicodedata.category(sign) in UNSEEN for said in _texts(found) for sign in said if sign not in "\n\t"
+    ):
+        raise RulebookError("control characters are not taken", DRAFT, 1)
+    return found
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for key, part in value.items():
+                yield from _texts(key)
+                yield from _texts(part)
+        case list():
+            for part in value:
+                yield from _texts(part)
+
+
+def _sections(text: str, form: Form) -> object:
     if form is Form.YAML:
         return _section_of(text, DRAFT, _DraftLoader)
     try:

@@ -474,10 +474,10 @@ async def _release_versions(
     await session.flush()
     restored = {(one.programme, one.since) for one in changes.restored}
     for rule_hash, version in wanted.items():
-        row = ever.get(rule_hash)
-        if row is None:
+        known = ever.get(rule_hash)
+        if known is None:
             key = (rules.name, version.since)
-            row = RuleVersionRow(
+            known = RuleVersionRow(
                 programme=rules.name,
                 since=version.since,
                 rule_hash=rule_hash,
@@ -488,11 +488,11 @@ async def _release_versions(
                 status=VersionStatus.REPLACED,
                 loaded_at=now,
             )
-        if row.status is VersionStatus.REPLACED:
-            row.status, row.loaded_at = VersionStatus.ACTIVE, now
-            row.release_id, row.author_id, row.approver_id = by.release_id, by.author_id, by.approver_id
-        row.until = version.until
-        session.add(row)
+        if known.status is VersionStatus.REPLACED:
+            known.status, known.loaded_at = VersionStatus.ACTIVE, now
+            known.release_id, known.author_id, known.approver_id = by.release_id, by.author_id, by.approver_id
+        known.until = version.until
+        session.add(known)
     await session.flush()
 
 

@@ -1,5 +1,6 @@
 """Whether a whole rulebook can stand: every day one rule, every amount known, no circle, no reason without words."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +14,7 @@ from .programmes import Origin, ProgrammeRules, ReasonTemplate, Rulebook, RuleVe
 from .rules import Reason
 from .texts import render
 
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 CARD_BITS = 16
 """How many tariffs a card has room for."""
 
@@ -44,7 +46,7 @@ def flaws_of_change(book: Rulebook, changes: Changes, today: date) -> tuple[Flaw
     Nothing may change today or in the past: decisions that were made must stay explicable by the rules of
     their day.
     """
-    return (*_too_early(changes, today), *_unfounded(book, changes))
+    return (*_too_early(changes, today), *_unfounded(book, changes), *_misnamed(changes))
 
 
 # --- the rulebook -------------------------------------------------------------------------------------------
@@ -228,3 +230,38 @@ def _unfounded(book: Rulebook, changes: Changes) -> Iterator[Flaw]:
             yield Flaw(
                 "drops-nothing", f"{programme} has no case named {name}; there is nothing to drop", programme
             )
+
+
+def _misnamed(changes: Changes) -> Iterator[Flaw]:
+    """Names that no column could be called by, and texts that are longer than what is kept."""
+    for what, name in _names(changes):
+        if NAME.fullmatch(name) is None:
+            yield Flaw(
+                "name-unfit",
+                f"{what} {name[:80]!r}: a name has at most 64 small letters, digits, - and _, and begins with a letter",
+            )
+    for said, most in _lengths(changes):
+        if len(said) > most:
+            yield Flaw("too-long", f"{said[:60]!r}… has {len(said)} characters, and at most {most} are kept")
+
+
+def _names(changes: Changes) -> Iterator[tuple[str, str]]:
+    yield from (("programme", name) for name in changes.programmes)
+    yield from (("tariff", name) for name in changes.tariffs)
+    yield from (("amount", name) for name in changes.parameters)
+    for rules in changes.programmes.values():
+        for version in rules.versions:
+            for money in (version.allowances, version.amounts, version.charges):
+                yield from (("kind", one.kind) for one in money)
+            yield from (("payer", g.payer) for g in version.grounds if g.payer is not None)
+
+
+def _lengths(changes: Changes) -> Iterator[tuple[str, int]]:
+    yield from ((case.name, 400) for case in changes.cases)
+    for parameter in changes.parameters.values():
+        for dated in parameter.values:
+            yield from ((dated.origin.statute, 400), (dated.origin.source, 1000))
+    for rules in changes.programmes.values():
+        for version in rules.versions:
+            yield version.origin.statute, 400
+            yield from ((ground.name, 64) for ground in version.grounds)

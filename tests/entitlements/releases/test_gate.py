@@ -29,6 +29,7 @@ UNREADABLE = {
     "an unknown fact": (karte(["sgb3"]), "sgb3"),
     "a rule of another type": (karte(["household_need"]), "must answer with bool"),
     "an unknown section": ("rules: []", "means nothing here"),
+    "a character that nobody sees": ('note: "a\\0b"', "control characters"),
     "a reference": ("note: &a x\ncases: [*a]", "references to other places are not taken"),
     "an amount of another unit": (
         "parameters: {participation_monthly: {unit: int, values: [{from: 2027-01-01, value: 1, statute: §}]}}",
@@ -75,6 +76,10 @@ UNSOUND = {
     "tariff-beyond-card": "tariffs: {gold: {bit: 20, label: {de: a, de-simple: a, en: a}}}",
     "tariff-bit-taken": "tariffs: {gold: {bit: 0, label: {de: a, de-simple: a, en: a}}}",
     "tariff-moved": "tariffs: {reduced: {bit: 7, label: {de: a, de-simple: a, en: a}}}",
+    "name-unfit": karte(["sgb2"]).replace(
+        "programme: dortmund-karte", "programme: Karte'); --\n    label: {de: a, de-simple: a, en: a}"
+    ),
+    "too-long": karte(["sgb2"]).replace("statute: Ratsbeschluss\n", f"statute: {'§' * 401}\n", 1),
     "reason-without-text": karte(["sgb2"]).replace("otherwise: no_ground", "otherwise: because"),
     "no-payer": karte(
         ["sgb2"],
@@ -305,7 +310,8 @@ async def test_the_gate_says_that_many_would_lose_it_and_lets_it_pass(town: Offi
     assert codes(step.findings) == {"ends-many"}
     assert "more than 5%" in str(step.findings[0]["message"])
     assert step.findings[0]["stops"] is False
-    assert not (await town.checked(await town.ready(SOUND.replace("kiz]", "kiz, bafoeg]")))).ends_many
+    # An amount that rises ends nothing.
+    assert not (await town.checked(await town.ready(RAISED))).ends_many
 
 
 async def test_every_step_says_how_much_it_looked_at(town: Office) -> None:
