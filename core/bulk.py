@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import ARRAY, Boolean, Column, Dialect, String, Table, bindparam, column, func, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -13,6 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import SQLModel
 
@@ -48,6 +49,10 @@ class _Many(TypeDecorator[Collection[Any]]):
 class _Among(FunctionElement[bool]):
     inherit_cache = True
     type = Boolean()
+
+    def self_group(self, against: OperatorType | None = None) -> Self:
+        # It is a condition already: compared with 1, as SQLite's booleans are, it would find no index.
+        return self
 
 
 @compiles(_Among)

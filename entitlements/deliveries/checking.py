@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, or_, select, text, update
+from sqlalchemy import String, Uuid, and_, cast, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
@@ -211,23 +211,26 @@ async def _refuse_unlinked(session: AsyncSession, delivery_id: UUID) -> None:
 
 async def _gather(session: AsyncSession, delivery_id: UUID) -> None:
     """What belongs to one household is applied in one transaction; who lives alone is a household of one."""
-    one = DeliverySubject
-    who, member, listing = aliased(one), aliased(DeliveryMember), aliased(one)
-    here = (
-        select(col(listing.household_id))
-        .where(
-            col(who.delivery_id) == delivery_id,
-            col(who.person_id) == col(one.person_id),
-            col(member.delivery_id) == delivery_id,
-            col(member.member) == col(who.place),
-            col(listing.delivery_id) == delivery_id,
-            col(listing.place) == col(member.listing),
-            col(listing.result).is_(None),
-        )
-        .order_by(col(listing.household_id))
-        .limit(1)
-        .scalar_subquery()
+    one, who, member, listing = (
+        DeliverySubject,
+        aliased(DeliverySubject),
+        aliased(DeliveryMember),
+        aliased(DeliverySubject),
     )
+    # Written down as a list of homes first: of many joins, no planner finds the way that begins with the person.
+    homes = (
+        select(col(who.person_id), func.min(cast(col(listing.household_id), String(36))).label("home"))
+        .select_from(member)
+        .join(who, and_(col(who.delivery_id) == delivery_id, col(who.place) == col(member.member)))
+        .join(
+            listing, and_(col(listing.delivery_id) == delivery_id, col(listing.place) == col(member.listing))
+        )
+        .where(col(member.delivery_id) == delivery_id, col(listing.result).is_(None))
+        .group_by(col(who.person_id))
+        .subquery("homes")
+    )
+    homeless = and_(waiting(delivery_id), col(one.anchor).is_(None))
+    await _set(session, homeless, col(one.person_id) == homes.c.person_id, anchor=cast(homes.c.home, Uuid()))
     stands = (
         select(col(Membership.household_id))
         .where(col(Membership.person_id) == col(one.person_id), col(Membership.known_until).is_(None))
@@ -235,12 +238,7 @@ async def _gather(session: AsyncSession, delivery_id: UUID) -> None:
         .limit(1)
         .scalar_subquery()
     )
-    await _set(
-        session,
-        waiting(delivery_id),
-        col(one.anchor).is_(None),
-        anchor=func.coalesce(here, stands, col(one.person_id)),
-    )
+    await _set(session, homeless, anchor=func.coalesce(stands, col(one.person_id)))
 
 
 async def _ask_for_links(session: AsyncSession, vault: Vault, delivery: Delivery, now: datetime) -> None:
