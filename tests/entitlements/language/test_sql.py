@@ -290,9 +290,8 @@ def test_one_person_is_answered_as_by_the_interpreter(rule: str, expected: objec
     tree, who = parse(rule, VOCABULARY), someone(a=True, m=2, stage="sek1")
     said = answer(tree, who, AMOUNTS, TODAY)
     assert said == evaluate(tree, who, AMOUNTS, TODAY)
-    assert (said.code if isinstance(said, Fault) else said) == (
-        expected.code if isinstance(expected, Fault) else expected
-    )
+    # A fault is as good as another: SQL does not tell why there is no result.
+    assert said == expected
 
 
 def test_one_person_is_answered_with_those_they_live_with() -> None:
