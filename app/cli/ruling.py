@@ -337,7 +337,8 @@ def _speakable(name: str, type_: str) -> Speakable:
     enum = _ENUM.fullmatch(type_.strip())
     if enum is not None:
         members = tuple(member.strip().strip("\"'") for member in enum.group(1).split(","))
-        return Speakable(Type(Kind.ENUM, name), members)
+        # Two variables with the same members are of the same enum: nothing else says what an enum is here.
+        return Speakable(Type(Kind.ENUM, f"({', '.join(members)})"), members)
     kind = type_.strip()
     if kind not in _TYPES:
         raise _NotACase(f"{name} is {kind:.40}, and rules know only {', '.join(_TYPES)}, enum(a, b)")

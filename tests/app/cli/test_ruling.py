@@ -259,6 +259,15 @@ def test_each_line_has_its_answer_and_empty_ones_have_none() -> None:
     assert answers[2]["sql"] == {"unknown": ["x"]}
 
 
+def test_variables_with_the_same_members_are_of_one_enum() -> None:
+    stage = {"type": "enum(primary, sek1)", "value": "sek1"}
+    (same,) = by_line(json.dumps({"expr": "x == y", "vars": {"x": stage, "y": stage}}))
+    assert same == {"interpreter": {"value": True}, "sql": {"value": True}}
+    other = {"type": "enum(sek1, sek2)", "value": "sek1"}
+    (apart,) = by_line(json.dumps({"expr": "x == y", "vars": {"x": stage, "y": other}}))
+    assert "error" in apart["interpreter"]
+
+
 def test_variables_of_one_name_and_different_types_do_not_meet() -> None:
     values = [
         ("int", 1),
