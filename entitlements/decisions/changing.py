@@ -8,6 +8,7 @@ the rule does not say.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from entitlements.facts.catalogue import CATALOGUE, department_to_ask
 from entitlements.language import Kind, Known, Node, Stated, Subject, Tree, Value, evaluate, trace
@@ -32,8 +33,7 @@ _SOMEBODY = "somebody"
 Parameters = Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """That a fact of the person is stated otherwise, or one of somebody else in a household of theirs."""
 
     fact: str
@@ -239,7 +239,7 @@ class _Search:
 
 def _of(member: Subject, household: str, ways: Iterable[Way]) -> list[Way]:
     return [
-        frozenset(replace(change, household=household, member=member.key) for change in way) for way in ways
+        frozenset(change._replace(household=household, member=member.key) for change in way) for way in ways
     ]
 
 

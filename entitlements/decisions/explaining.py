@@ -4,7 +4,7 @@ The inputs are found by the hashes that the decision carries. Where the wide row
 facts, they are the same facts, and one statement suffices; else the history is read as it was known then.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -238,9 +238,9 @@ async def _presumed(
     whom, on = decision.person_id, decision.day
     for _ in range(2):
         subject = (
-            await nearby.from_rows(session, near, whom, on)
+            await nearby.from_rows(session, near, whom, on, version.looks_at)
             if near
-            else await nearby.presumably(session, whom, on)
+            else await nearby.presumably(session, whom, on, version.looks_at)
         )
         if subject is not None and facts_hash(version, subject) == decision.facts_hash:
             return subject
@@ -287,8 +287,7 @@ async def explain(session: AsyncSession, asked: Asked) -> Explanation:
     others = _others(decision)
     granted = decision.outcome is Outcome.GRANTED
     settled = any(reason["code"] == "deceased" for reason in decision.reasons)
-    judge = ways_to_end if granted else ways_to_grant
-    ways = () if settled else judge(version, subject, inputs.parameters, decision.day, others)
+    ways = () if settled else _ways(decision, version, subject, inputs.parameters, others)
     return Explanation(
         asked,
         reproduced=True,
@@ -297,6 +296,44 @@ async def explain(session: AsyncSession, asked: Asked) -> Explanation:
         ends=ways if granted else (),
         differ=await differing(session, decision, subject),
     )
+
+
+_ways_known: dict[Hashable, tuple[Way, ...]] = {}
+"""Whoever is alike in all that a rule looks at is told the same, so it is sought once."""
+
+
+def _ways(
+    decision: Decision,
+    version: RuleVersion,
+    subject: Subject,
+    parameters: Mapping[str, Value],
+    others: Mapping[str, Outcome],
+) -> tuple[Way, ...]:
+    granted, on = decision.outcome is Outcome.GRANTED, decision.day
+    alike = (
+        decision.rule_hash,
+        decision.parameter_hash,
+        granted,
+        on,
+        tuple(sorted(others.items())),
+        _looks(subject, on),
+        tuple(
+            (kind, tuple((member.key == subject.key, _looks(member, on)) for member in members))
+            for kind, members in sorted(subject.households.items())
+        ),
+    )
+    known = _ways_known.get(alike)
+    if known is None:
+        if len(_ways_known) >= _MOST_REMEMBERED:
+            _ways_known.clear()
+        seek = ways_to_end if granted else ways_to_grant
+        known = _ways_known[alike] = seek(version, subject, parameters, on, others)
+    return known
+
+
+def _looks(whom: Subject, on: date) -> Hashable:
+    """What a rule can see of somebody on a day: values, whether they hold, and their last days."""
+    return tuple((name, said.value, said.holds(on), said.until) for name, said in whom.facts.items())
 
 
 async def differing(session: AsyncSession, decision: Decision, subject: Subject) -> tuple[Contradiction, ...]:

@@ -173,7 +173,8 @@ class RestedView(Schema):
         else:
             assert stated is not None
             text = stated_in_words(rested.fact, stated, language, on, how.zone)
-        return cls(
+        # Of our own making, and many of them: there is nothing left to check.
+        return cls.model_construct(
             fact=rested.fact,
             label=label_of(rested.fact, language, on),
             of_household=rested.household or None,
@@ -204,7 +205,7 @@ class ChangeView(Schema):
 
     @classmethod
     def of(cls, change: Change, how: "Reading") -> "ChangeView":
-        return cls(
+        return cls.model_construct(
             fact=change.fact,
             label=label_of(change.fact, how.language, how.on),
             of_household=change.household or None,

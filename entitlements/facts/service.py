@@ -211,10 +211,12 @@ async def _wide_rows(session: AsyncSession, by: Any, ids: Collection[UUID]) -> d
     return found
 
 
-def wide_facts(row: Any, kinds: Mapping[UUID, str], said: Mapping[str, Silence]) -> dict[str, Stated]:
-    """What a wide row says, and silence where it says nothing."""
+def wide_facts(
+    row: Any, kinds: Mapping[UUID, str], said: Mapping[str, Silence], names: Iterable[str] = CATALOGUE
+) -> dict[str, Stated]:
+    """What a wide row says, and silence where it says nothing; of these facts only, where some are named."""
     facts, sources = {}, sources_of(row.sources)
-    for name in CATALOGUE:
+    for name in names:
         value = getattr(row, name)
         if value is None:
             continue
