@@ -11,7 +11,7 @@ from core.audit.models import Entry
 from core.jobs.service import enqueue
 from entitlements.people.models import Identity, Person
 from entitlements.registers.models import Link, LinkMade, Review
-from tests.entitlements.clearing.conftest import Town
+from tests.entitlements.clearing.making import Town
 from tests.entitlements.deliveries.making import fact, household, person
 
 HOME = {"street": "Münsterstraße 9", "postcode": "44145", "town": "Dortmund"}
