@@ -9,7 +9,7 @@ import core.audit.service
 import core.idempotency
 import core.limits.service
 import entitlements.clearing.service
-import entitlements.decisions.service
+import entitlements.decisions.everybody
 import entitlements.deliveries.service
 import entitlements.grants.service
 import entitlements.grants.warnings
@@ -45,7 +45,8 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         ),
         "deliveries.sweep": entitlements.deliveries.service.sweep,
         "facts.turn": partial(entitlements.deliveries.service.turn, settings=settings),
-        "decisions.turn": partial(entitlements.decisions.service.turn, settings=settings),
+        "decisions.turn": partial(entitlements.decisions.everybody.turn, settings=settings),
+        "decisions.run": partial(entitlements.decisions.everybody.step, settings=settings),
         "grants.turn": partial(entitlements.grants.service.turn, settings=settings),
         "warnings.turn": partial(entitlements.grants.warnings.turn, settings=settings),
         "allowances.turn": partial(entitlements.grants.service.turn_allowances, settings=settings),

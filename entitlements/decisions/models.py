@@ -1,13 +1,14 @@
 """How decisions are kept, and for each person and programme the one that stands."""
 
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Index, Text, text
 from sqlmodel import Field, SQLModel
 
-from core.database import Json, Moment, new_id, personal, word
+from core.database import Json, Moment, impersonal, new_id, personal, word
 from entitlements.rulebook.programmes import Outcome
 
 
@@ -84,3 +85,91 @@ class Verdict(SQLModel, table=True):
     look_on: date | None = None
     """The next day to look: the frontier, or earlier to announce an end in time."""
     judged_at: datetime | None = Field(default=None, sa_type=Moment)
+
+
+class Assessed(SQLModel, table=True):
+    """What everybody's decisions say, as one word per person: where the word is another, something is to be done.
+
+    It is written by the statement that decides for everybody, and taken away when the person is judged by
+    themselves; who has none was judged since, and is given one with the next look at everybody.
+    """
+
+    __tablename__ = "assessed"
+    __table_args__ = (personal("person_id"),)
+
+    person_id: UUID = Field(foreign_key="persons.id", primary_key=True)
+    essence: str = Field(sa_type=Text)
+
+
+class RunState(StrEnum):
+    """How far an assessment of everybody has come."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    """Somebody stopped it; it goes on where it was when it is taken up again."""
+    HELD = "held"
+    """It would end more than a set share of what is held; a person has to look."""
+    FINISHED = "finished"
+
+
+class Run(SQLModel, table=True):
+    """An assessment of everybody: what it found to do, and how far it has come."""
+
+    __tablename__ = "assessment_runs"
+    __table_args__ = (
+        Index(
+            "uq_assessment_runs_open",
+            "open",
+            unique=True,
+            sqlite_where=text("state <> 'finished'"),
+            postgresql_where=text("state <> 'finished'"),
+        ),
+        CheckConstraint("(state = 'finished') = (finished_at IS NOT NULL)", name="finished_says_when"),
+        CheckConstraint("done >= 0 AND done <= total", name="done_within_total"),
+        CheckConstraint("open", name="open_is_true"),
+        impersonal("a run over everybody: counts only"),
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    cause: str = Field(max_length=64)
+    on_day: date
+    state: RunState = Field(default=RunState.RUNNING, sa_type=word(RunState))
+    open: bool = True
+    """Always so; at most one run is not finished."""
+    persons: int = 0
+    """Of how many persons it was looked whether something is another."""
+    differing: int = 0
+    """For how many of them something is."""
+    total: int = 0
+    """How many are judged: these, and those whose days have come or whose rules were replaced."""
+    done: int = 0
+    ends: int = 0
+    """How many entitlements it would end."""
+    standing: int = 0
+    """Of how many that are held."""
+    decisions: int = 0
+    """Decisions appended so far."""
+    started_at: datetime = Field(sa_type=Moment)
+    moved_at: datetime = Field(sa_type=Moment)
+    finished_at: datetime | None = Field(default=None, sa_type=Moment)
+    released_by: UUID | None = None
+    """The principal who looked and let it go on although it ends much."""
+
+
+class RunPerson(SQLModel, table=True):
+    """Somebody whom a run has still to judge."""
+
+    __tablename__ = "assessment_run_persons"
+    __table_args__ = (
+        Index("ix_assessment_run_persons_next", "run_id", "rank", "person_id"),
+        personal("person_id"),
+    )
+
+    run_id: UUID = Field(foreign_key="assessment_runs.id", primary_key=True)
+    person_id: UUID = Field(foreign_key="persons.id", primary_key=True)
+    rank: int
+    """Those first for whom something is another."""
+    ends: int
+    """How many entitlements of theirs it would end."""
+    essence: str = Field(sa_type=Text)
+    """What their decisions say by the facts and rules of the run."""

@@ -19,21 +19,20 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import or_, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from core.bulk import insert_rows, table_of
+from core.bulk import among, insert_rows, table_of
 from core.clock import day_of
 from core.database import new_id
 from core.errors import NotFound
-from core.jobs.service import enqueue
 from core.settings import Settings
 from entitlements.allowances import service as allowances
 from entitlements.allowances.models import LumpSum
 from entitlements.allowances.service import Feed, Pot
 from entitlements.decisions.alike import Docket, Dockets, Weighed
-from entitlements.decisions.models import Decision, Verdict
+from entitlements.decisions.models import Assessed, Decision, Verdict
 from entitlements.decisions.rules import (
     Fragments,
     concerned,
@@ -51,7 +50,6 @@ from entitlements.grants import service as grants
 from entitlements.grants.models import EndReason, Entitlement, Standing
 from entitlements.grants.rules import Terms, announce_on, must_announce
 from entitlements.language import Subject, Value
-from entitlements.people.models import Person
 from entitlements.people.service import known_as, roots
 from entitlements.requests import service as requests
 from entitlements.requests.rules import Proposal, essence_of, within_reach
@@ -59,9 +57,6 @@ from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.keeping import hash_of
 from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
 from entitlements.rulebook.rules import Ruling, decide
-
-BATCH = 500
-"""Persons that one nightly job looks at in one transaction; it owes the next while there are more."""
 
 Key = tuple[UUID, str]
 
@@ -175,15 +170,17 @@ async def assess(
     settings: Settings,
     cause: str,
     reinstate: UUID | None = None,
+    alone: bool = False,
 ) -> AssessmentSummary:
     """Judges these persons and everybody they share a household with, by every programme in force today.
 
     All in the caller's transaction. A decision is appended only where it differs from the one that stands, so
-    the same assessment twice writes nothing. `reinstate` names a person who is given again what was revoked: a
+    the same assessment twice writes nothing. `alone`: those around them are judged by themselves. `reinstate` names a person who is given again what was revoked: a
     case worker's word.
     """
     on, book = day_of(now, settings.zone), await rulebook.in_force(session)
-    people = sorted(await facts.closure(session, set(person_ids)))
+    named = set(person_ids)
+    people = sorted(named if alone else await facts.closure(session, named))
     if not people or not book.programmes:
         return AssessmentSummary(persons=len(people))
     # The verdicts are taken first: of two assessments of one person, the second reads what the first has done.
@@ -464,37 +461,14 @@ async def _write(session: AsyncSession, work: _Work) -> None:
         verdict = work.verdicts[key]
         verdict.look_on = min(verdict.look_on or day, day)
     await keep(session, work.verdicts.values())
+    # What was said of them by the statement for everybody counts no longer.
+    await session.execute(
+        delete(Assessed)
+        .where(among(col(Assessed.person_id), list({person_id for person_id, _ in work.verdicts})))
+        .execution_options(synchronize_session=False)
+    )
     await session.flush()
     log.info("assessment.done", cause=work.cause, verdicts=len(work.verdicts), decisions=len(work.decisions))
-
-
-async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *, settings: Settings) -> None:
-    """The nightly job: judges again whoever's decision can be another today, or whose end must be announced.
-
-    Also everybody whom an older state of the rulebook judged.
-    """
-    today = day_of(now, settings.zone)
-    stale = [
-        (col(Verdict.programme) == programme) & (col(Verdict.timeline_hash) != timeline)
-        for programme, timeline in (await rulebook.timelines(session)).items()
-    ]
-    rows = await session.execute(
-        select(col(Verdict.person_id))
-        .join(Person, col(Person.id) == col(Verdict.person_id))
-        .where(col(Person.merged_into).is_(None), or_(col(Verdict.look_on) <= today, *stale))
-        .distinct()
-        .order_by(col(Verdict.person_id))
-        .limit(BATCH)
-    )
-    due = list(rows.scalars())
-    # Of these, something that was stated before begins or is over today.
-    turned = await facts.turning(session, today, limit=BATCH)
-    if turned:
-        await facts.refresh(session, turned, today)
-    if due or turned:
-        await assess(session, {*due, *turned}, now=now, settings=settings, cause="night")
-    if BATCH in {len(due), len(turned)}:
-        await enqueue(session, "decisions.turn", run_at=now)
 
 
 # --- to be seen ---------------------------------------------------------------------------------------------
@@ -606,5 +580,4 @@ __all__ = [
     "overview",
     "referrals",
     "standing_decisions",
-    "turn",
 ]

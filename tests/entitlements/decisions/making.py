@@ -14,6 +14,7 @@ from core.clock import FixedClock, day_of
 from core.database import Database
 from core.settings import Settings
 from entitlements.allowances import service as allowances
+from entitlements.decisions import everybody
 from entitlements.decisions import service as decisions
 from entitlements.decisions.models import Decision
 from entitlements.decisions.service import AssessmentSummary
@@ -156,7 +157,7 @@ class City:
     async def night(self, *, post: bool = True) -> None:
         """One midnight passes: a new day, the nightly jobs in their order, and the mail."""
         self.clock.forward(timedelta(days=1))
-        for turn in (decisions.turn, grants.turn, grants.turn_allowances):
+        for turn in (everybody.turn, grants.turn, grants.turn_allowances):
             async with self.database.writing() as session:
                 await turn(session, {}, self.clock.now(), settings=self.settings)
         if post:

@@ -1,0 +1,408 @@
+"""Assess everybody: one statement decides and compares inside the database, and only who is concerned is judged.
+
+A run looks first whose facts have turned, then compares what the rules say today with what they said, for
+everybody at once, and writes down whom that concerns: those for whom something is another, those whose day has
+come, and those whom an older state of the rules judged. These are judged one by one by the interpreter, which
+knows reasons and days, and written by the thousand, one transaction each. So a run shows how far it is, can be
+stopped and taken up again, and loses nothing when a machine stops in its middle.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import and_, case, delete, exists, func, insert, literal, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import Select
+from sqlmodel import col
+
+from core.access.rules import Caller
+from core.audit.service import note
+from core.bulk import among, table_of
+from core.clock import day_of
+from core.errors import Conflict, NotFound
+from core.jobs.service import enqueue
+from core.settings import Settings
+from entitlements.decisions.models import Assessed, Run, RunPerson, RunState, Verdict
+from entitlements.decisions.service import assess
+from entitlements.facts import service as facts
+from entitlements.facts.models import CURRENT
+from entitlements.grants.models import Entitlement, Standing
+from entitlements.registers.service import vouching
+from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.compiled import OUTCOME, CompiledBook, compile_book, due_on
+from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
+
+STEP = "decisions.run"
+AT_ONCE = 1_000
+"""Persons who are judged in one transaction."""
+TURNED = 1_000
+"""Persons whose rows are derived anew in one transaction."""
+STEPS = 5
+"""How many steps of a run the night takes in its own transaction, before it leaves the rest to jobs."""
+FEW = 20
+"""So many ends never need a person to look at them, whatever their share."""
+
+log = structlog.get_logger("everybody")
+
+
+class RunUnderWay(Conflict):
+    """There is one at a time."""
+
+    slug, title = "run-under-way", "Another assessment of everybody has not finished yet"
+
+
+class RunNotOpen(Conflict):
+    """It has come to its end, or to another state than this needs."""
+
+    slug, title = "run-not-open", "This assessment of everybody is not in a state that allows this"
+
+
+# ---- what the rules say of everybody ----
+
+
+def versions_of(book: Rulebook, on: date) -> tuple[RuleVersion, ...]:
+    """The rules in force on a day, those that others depend on first."""
+    found = (rules.on(on) for rules in book.programmes.values())
+    return tuple(version for version in found if version is not None)
+
+
+_statements: dict[tuple[Any, ...], CompiledBook] = {}
+
+
+def statement_for(versions: Sequence[RuleVersion], on: date, prefix: str = "r") -> CompiledBook:
+    """The statement that decides for everybody; made once for the rules that it says."""
+    due = tuple((v.programme, n, day) for v in versions for n, (_, day) in enumerate(due_on(v, on)))
+    key = (prefix, due, *(version.rule_hash for version in versions))
+    if key not in _statements:
+        if len(_statements) > 16:
+            _statements.clear()
+        _statements[key] = compile_book(versions, prefix=prefix, on=on)
+    return _statements[key]
+
+
+async def decided(session: AsyncSession, on: date) -> tuple[CompiledBook, dict[str, Any]]:
+    """What the rules in force say of everybody on a day: the statement, and what it must be given."""
+    book = await rulebook.in_force(session)
+    said, alone, _ = facts.silences(await vouching(session), on)
+    listed = {name: silence.since for name, silence in said.items()}
+    compiled = statement_for(versions_of(book, on), on)
+    return compiled, compiled.bind(book.parameters_on(on), on, alone=alone, listed=listed)
+
+
+async def prepare(session: AsyncSession) -> None:
+    """Lets PostgreSQL keep what it works out in memory, and not compile what runs for a second."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(text("SET LOCAL work_mem = '256MB'"))
+        await session.execute(text("SET LOCAL jit = off"))
+
+
+# ---- a run ----
+
+
+async def begin(session: AsyncSession, *, cause: str, now: datetime, settings: Settings) -> Run:
+    """Begins to assess everybody; RunUnderWay while another run has not finished."""
+    if await open_run(session) is not None:
+        raise RunUnderWay
+    run = Run(cause=cause, on_day=day_of(now, settings.zone), started_at=now, moved_at=now)
+    session.add(run)
+    await session.flush()
+    await _owe(session, run, now)
+    return run
+
+
+async def open_run(session: AsyncSession) -> Run | None:
+    """The run that has not finished, if there is one; locked."""
+    rows = await session.execute(
+        select(Run)
+        .where(col(Run.state) != RunState.FINISHED)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    found: Run | None = rows.scalar_one_or_none()
+    return found
+
+
+async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *, settings: Settings) -> None:
+    """The nightly job: looks at everybody, and judges whose decision can be another today, or whose end must be
+    announced. What is little is done at once, what is much in steps of its own.
+
+    While a run waits for a person, or goes on by day, only those are judged whose day has come.
+    """
+    run = await open_run(session)
+    if run is not None:
+        await _only_due(session, now=now, settings=settings)
+        return
+    run = await begin(session, cause="night", now=now, settings=settings)
+    for _ in range(STEPS):
+        if not await advance(session, run.id, now=now, settings=settings):
+            return
+
+
+async def _only_due(session: AsyncSession, *, now: datetime, settings: Settings) -> None:
+    today = day_of(now, settings.zone)
+    turned = await facts.turning(session, today, limit=TURNED)
+    if turned:
+        await facts.refresh(session, turned, today)
+    rows = await session.execute(
+        select(col(Verdict.person_id))
+        .where(col(Verdict.look_on) <= today)
+        .distinct()
+        .order_by(col(Verdict.person_id))
+        .limit(AT_ONCE)
+    )
+    due = list(rows.scalars())
+    if due or turned:
+        await assess(session, {*due, *turned}, now=now, settings=settings, cause="night")
+    if len(due) == AT_ONCE or len(turned) == TURNED:
+        await enqueue(session, "decisions.turn", run_at=now)
+
+
+async def step(session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings) -> None:
+    """The job that takes a run one step further, and owes the next one."""
+    if await advance(session, UUID(str(payload["run_id"])), now=now, settings=settings):
+        run = await get(session, UUID(str(payload["run_id"])))
+        await _owe(session, run, now)
+
+
+async def advance(session: AsyncSession, run_id: UUID, *, now: datetime, settings: Settings) -> bool:
+    """Takes a run one step further in the caller's transaction; False when nothing is left to do for now.
+
+    After a crash the next step begins where the last committed one ended.
+    """
+    run = await _locked(session, run_id)
+    if run.state is not RunState.RUNNING:
+        return False
+    today = day_of(now, settings.zone)
+    run.moved_at = now
+    if run.persons == 0:
+        if not await _turn_facts(session, run, today):
+            await _compare(session, run, today, now=now, settings=settings)
+    elif not await _judge(session, run, now=now, settings=settings):
+        run.state, run.finished_at = RunState.FINISHED, now
+        note(session, None, "assessment-run.finished", ("run", run.id), now=now, persons=run.done)
+    session.add(run)
+    await session.flush()
+    return run.state is RunState.RUNNING
+
+
+async def _turn_facts(session: AsyncSession, run: Run, today: date) -> bool:
+    """Derives anew whose facts began or were over by today; they and those around them are judged in any case."""
+    turned = await facts.turning(session, today, limit=TURNED)
+    if not turned:
+        return False
+    await facts.refresh(session, turned, today)
+    near = sorted(await facts.closure(session, turned))
+    await session.execute(
+        update(Verdict)
+        .where(among(col(Verdict.person_id), near))
+        .values(look_on=today)
+        .execution_options(synchronize_session=False)
+    )
+    return True
+
+
+async def _compare(
+    session: AsyncSession, run: Run, today: date, *, now: datetime, settings: Settings
+) -> None:
+    """Decides for everybody, writes down whom it concerns, and holds the run where it would end too much."""
+    run.on_day = today
+    compiled, given = await decided(session, today)
+    await prepare(session)
+    await _list(session, run, compiled, given, today)
+    listed = select(
+        func.count(),
+        func.coalesce(func.sum(case((col(RunPerson.rank) == 0, 1), else_=0)), 0),
+        func.coalesce(func.sum(col(RunPerson.ends)), 0),
+    ).where(col(RunPerson.run_id) == run.id)
+    run.total, run.differing, ends = (await session.execute(listed)).one()
+    held = await _count(session, select(func.count()).select_from(Entitlement).where(_standing()))
+    run.persons = max(1, await _count(session, select(func.count()).select_from(CURRENT)))
+    run.standing, run.ends = held, ends
+    if ends > FEW and ends > settings.hold_share * held:
+        run.state = RunState.HELD
+        note(session, None, "assessment-run.held", ("run", run.id), now=now, ends=ends, standing=held)
+        log.warning("run.held", run=str(run.id), ends=ends, standing=held)
+
+
+def _standing() -> ColumnElement[bool]:
+    return col(Entitlement.status).in_([Standing.ACTIVE, Standing.ENDING])
+
+
+async def _count(session: AsyncSession, counted: Select[tuple[int]]) -> int:
+    return (await session.execute(counted)).scalar_one()
+
+
+async def _list(
+    session: AsyncSession, run: Run, compiled: CompiledBook, given: dict[str, Any], today: date
+) -> None:
+    """Writes down whom the run concerns, with what their decisions say; what of others was lost is written anew."""
+    said = compiled.select.subquery("said")
+    judged = exists(select(col(Verdict.person_id)).where(col(Verdict.person_id) == said.c.key))
+    # Whoever has no word was judged by themselves since the last look, or never.
+    differs = or_(
+        and_(col(Assessed.person_id).is_not(None), col(Assessed.essence) != said.c.essence), ~judged
+    )
+    due = exists(
+        select(col(Verdict.person_id)).where(
+            col(Verdict.person_id) == said.c.key, or_(col(Verdict.look_on) <= today, *await stale(session))
+        )
+    )
+    ends = [
+        case(
+            (
+                and_(
+                    said.c[name + OUTCOME] == Outcome.REFUSED.value,
+                    exists(
+                        select(col(Entitlement.id)).where(
+                            col(Entitlement.person_id) == said.c.key,
+                            col(Entitlement.programme) == name,
+                            col(Entitlement.status) == Standing.ACTIVE,
+                        )
+                    ),
+                ),
+                1,
+            ),
+            else_=0,
+        )
+        for name in compiled.programmes
+    ]
+    rank = case((differs, 0), else_=1)
+    joined = said.outerjoin(Assessed, col(Assessed.person_id) == said.c.key)
+    chosen = (
+        select(
+            literal(run.id, col(RunPerson.run_id).type),
+            said.c.key,
+            rank,
+            sum(ends[1:], ends[0]),
+            said.c.essence,
+        )
+        .select_from(joined)
+        .where(or_(differs, due))
+    )
+    columns = ["run_id", "person_id", "rank", "ends", "essence"]
+    await session.execute(
+        insert(table_of(RunPerson)).from_select(columns, chosen, include_defaults=False), given
+    )
+    # The rest is as it was judged; who was judged since gets the word back.
+    listed = select(col(RunPerson.person_id)).where(col(RunPerson.run_id) == run.id)
+    lost = (
+        select(said.c.key, said.c.essence)
+        .select_from(joined)
+        .where(col(Assessed.person_id).is_(None), said.c.key.not_in(listed))
+    )
+    some = select(table_of(Verdict).c.person_id).outerjoin(
+        Assessed, col(Assessed.person_id) == table_of(Verdict).c.person_id
+    )
+    if (await session.execute(some.where(col(Assessed.person_id).is_(None)).limit(1))).first() is not None:
+        statement = insert(table_of(Assessed)).from_select(["person_id", "essence"], lost)
+        await session.execute(statement, given)
+
+
+async def stale(session: AsyncSession) -> list[ColumnElement[bool]]:
+    """For a query over verdicts: those of an older state of the rules."""
+    return [
+        and_(col(Verdict.programme) == programme, col(Verdict.timeline_hash) != timeline)
+        for programme, timeline in (await rulebook.timelines(session)).items()
+    ]
+
+
+async def _judge(session: AsyncSession, run: Run, *, now: datetime, settings: Settings) -> bool:
+    """Judges the next persons of the list; False when nobody is left."""
+    rows = await session.execute(
+        select(col(RunPerson.person_id), col(RunPerson.essence))
+        .where(col(RunPerson.run_id) == run.id)
+        .order_by(col(RunPerson.rank), col(RunPerson.person_id))
+        .limit(AT_ONCE)
+    )
+    some = {person_id: essence for person_id, essence in rows}  # noqa: C416
+    if not some:
+        return False
+    # Everybody whom something concerns is on the list by themselves.
+    done = await assess(session, some, now=now, settings=settings, cause=run.cause, alone=True)
+    same_day = day_of(now, settings.zone) == run.on_day
+    kept = [{"person_id": one, "essence": said} for one, said in some.items() if said and same_day]
+    if kept:
+        await session.execute(insert(table_of(Assessed)), kept)
+    await session.execute(
+        delete(RunPerson)
+        .where(col(RunPerson.run_id) == run.id, among(col(RunPerson.person_id), list(some)))
+        .execution_options(synchronize_session=False)
+    )
+    run.done += len(some)
+    run.decisions += done.decisions
+    return True
+
+
+async def _owe(session: AsyncSession, run: Run, now: datetime) -> None:
+    await enqueue(session, STEP, {"run_id": str(run.id)}, run_at=now, once=f"{STEP}:{run.id}")
+
+
+async def _locked(session: AsyncSession, run_id: UUID) -> Run:
+    rows = await session.execute(
+        select(Run).where(col(Run.id) == run_id).with_for_update().execution_options(populate_existing=True)
+    )
+    run: Run | None = rows.scalar_one_or_none()
+    if run is None:
+        raise NotFound
+    return run
+
+
+# ---- what people do with it ----
+
+
+async def get(session: AsyncSession, run_id: UUID) -> Run:
+    """One run; NotFound where there is none."""
+    run = await session.get(Run, run_id, populate_existing=True)
+    if run is None:
+        raise NotFound
+    return run
+
+
+async def runs(session: AsyncSession, *, limit: int = 50) -> list[Run]:
+    """The latest runs first."""
+    rows = await session.execute(
+        select(Run).order_by(col(Run.started_at).desc(), col(Run.id).desc()).limit(limit)
+    )
+    return list(rows.scalars())
+
+
+async def stop(session: AsyncSession, caller: Caller, run_id: UUID, now: datetime) -> Run:
+    """Stops a run after the step at hand; nothing of what is done is undone."""
+    return await _move(session, caller, run_id, now, RunState.RUNNING, RunState.STOPPED, "stopped")
+
+
+async def resume(session: AsyncSession, caller: Caller, run_id: UUID, now: datetime) -> Run:
+    """Takes a stopped run up again, where it was."""
+    return await _move(session, caller, run_id, now, RunState.STOPPED, RunState.RUNNING, "resumed")
+
+
+async def release(session: AsyncSession, caller: Caller, run_id: UUID, now: datetime) -> Run:
+    """Lets a held run go on, although it ends much: a person has looked."""
+    run = await _move(session, caller, run_id, now, RunState.HELD, RunState.RUNNING, "released")
+    run.released_by = caller.principal_id
+    return run
+
+
+async def _move(  # noqa: PLR0917  (reads as one sentence)
+    session: AsyncSession,
+    caller: Caller,
+    run_id: UUID,
+    now: datetime,
+    before: RunState,
+    after: RunState,
+    done: str,
+) -> Run:
+    run = await _locked(session, run_id)
+    if run.state is not before:
+        raise RunNotOpen
+    run.state, run.moved_at = after, now
+    session.add(run)
+    note(session, caller, f"assessment-run.{done}", ("run", run.id), now=now, ends=run.ends, done=run.done)
+    await session.flush()
+    if after is RunState.RUNNING:
+        await _owe(session, run, now)
+    return run
