@@ -35,6 +35,8 @@ from core.idempotency import AlreadyAnswered, Answer
 from core.jobs.service import Worker
 from core.settings import Settings
 from core.vault import Vault, open_vault
+from issuers.authorities.certificates import check_files
+from issuers.openid.clients import check_settings
 from wallet.codes.picture import budget
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,6 +132,8 @@ def create_app(
     database = Database(settings.database_url)
     doorkeeper = Doorkeeper(settings, vault, database)
     budget(settings.code_host)
+    check_files(settings)
+    check_settings(settings)
     worker = Worker(database, handlers(settings, vault), clock, recurring(settings))
 
     @asynccontextmanager

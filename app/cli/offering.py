@@ -147,7 +147,7 @@ async def _offer(
 async def _meant(session: AsyncSession, vault: Vault, settings: Settings, person: str) -> UUID:
     """The one person who is meant; NotOne where nobody is, or several."""
     try:
-        meant = (await people.roots(session, [UUID(person)])).values()
+        meant: Sequence[UUID] = list((await people.roots(session, [UUID(person)])).values())
     except ValueError:
         meant = await _named(session, vault, settings, person)
     found = sorted(set(meant))

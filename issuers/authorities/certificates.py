@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
@@ -91,7 +91,9 @@ async def chain_for(
         raise NoCertificate
     signer = vault.signer(key_id, KeyUse.CREDENTIAL)
     try:
-        return Chain(signer, _checked(certificates, signer, int(now.timestamp()) // 60))
+        # The same signer is the same object while the vault is as it was; that is all the cache wants of it.
+        handle: Any = signer
+        return Chain(signer, _checked(certificates, handle, int(now.timestamp()) // 60))
     except jose.ChainRefused as refused:
         log.warning("certificate.refused", purpose=purpose.value, why=str(refused))
         raise NoCertificate from None
@@ -102,13 +104,18 @@ async def ensure_certificates(
 ) -> None:
     """Takes in the keys that the settings name, and lets the development authority certify ours; again and again.
 
-    UnusableCertificate where a file is none, or key and certificate do not belong together.
+    What cannot be used is told to the operator and left out: scanners get their trust list all the same.
     """
     known: dict[str, KeyInfo] = {}
     for purpose in Purpose:
         files = _files(settings, purpose)
-        if files is not None:
+        if files is None:
+            continue
+        try:
             key = _take_in(vault, *files, now)
+        except UnusableCertificate as error:
+            log.warning("certificate.unusable", purpose=purpose.value, why=str(error))
+        else:
             known[key.key_id] = key
     for key in known.values():
         row = {
@@ -122,6 +129,14 @@ async def ensure_certificates(
         await session.execute(_insert(session, IssuingKey).values(**row).on_conflict_do_nothing())
     if settings.credential_chain is None and settings.mode is not Mode.PRODUCTION:
         await _certify(session, vault, settings, authority, now)
+
+
+def check_files(settings: Settings) -> None:
+    """Reads what the settings name, before anything starts; UnusableCertificate says what does not fit."""
+    for purpose in Purpose:
+        files = _files(settings, purpose)
+        if files is not None:
+            _read_files(*files)
 
 
 async def development_anchor(session: AsyncSession, vault: Vault, now: datetime) -> x509.Certificate | None:
@@ -165,22 +180,33 @@ def _parsed_chain(path: Path, _changed: int, _size: int) -> tuple[x509.Certifica
 
 
 def _take_in(vault: Vault, chain: Path, key: Path | None, now: datetime) -> KeyInfo:
+    public, private = _read_files(chain, key)
+    if private is not None:
+        return vault.adopt(KeyUse.CREDENTIAL, private, now)
+    held = next((info for info in vault.keys(KeyUse.CREDENTIAL) if info.public_key == public), None)
+    if held is None:
+        raise UnusableCertificate(f"the vault does not hold the key of {chain}, and no key file is set")
+    return held
+
+
+def _read_files(
+    chain: Path, key: Path | None
+) -> tuple[ec.EllipticCurvePublicKey, ec.EllipticCurvePrivateKey | None]:
     try:
         public = _p256(_read_chain(chain)[0])
     except NoCertificate as error:
-        raise UnusableCertificate(f"{chain} is not a PEM file with certificates") from error
+        raise UnusableCertificate(
+            f"{chain} is not a PEM file that begins with a P-256 certificate"
+        ) from error
     if key is None:
-        held = next((info for info in vault.keys(KeyUse.CREDENTIAL) if info.public_key == public), None)
-        if held is None:
-            raise UnusableCertificate(f"the vault does not hold the key of {chain}, and no key file is set")
-        return held
+        return public, None
     try:
         private = load_pem_private_key(key.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
         raise UnusableCertificate(f"{key} is not a PEM file with a private key") from error
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != public:
         raise UnusableCertificate(f"{key} is not the key of the first certificate in {chain}")
-    return vault.adopt(KeyUse.CREDENTIAL, private, now)
+    return public, private
 
 
 def _p256(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:

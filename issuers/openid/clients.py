@@ -76,6 +76,12 @@ def registered(settings: Settings) -> Mapping[str, RegisteredClient]:
     return _registered(text, _stamp(Path(text)) if text and not text.startswith("[") else None)
 
 
+def check_settings(settings: Settings) -> None:
+    """Reads what the settings name, before anything starts; ClientsUnreadable says what does not fit."""
+    registered(settings)
+    provider_anchors(settings)
+
+
 def _stamp(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
@@ -88,18 +94,16 @@ def _registered(text: str, stamp: int | None) -> Mapping[str, RegisteredClient]:
     if not text:
         return {}
     try:
-        listed = json.loads(text if stamp is None else Path(text).read_text(encoding="utf-8"))
-        clients = [
-            RegisteredClient(
-                str(entry["client_id"]),
-                tuple(map(str, entry.get("redirect_uris", ()))),
-                read_key_set(entry["jwks"]) if "jwks" in entry else KeySet(),
-            )
-            for entry in listed
-        ]
+        listed: list[Any] = json.loads(text if stamp is None else Path(text).read_text(encoding="utf-8"))
+        clients = [_client(entry) for entry in listed]
     except (ValueError, KeyError, TypeError, AttributeError, KeyRefused) as error:
         raise ClientsUnreadable("the clients are a JSON list of {client_id, redirect_uris, jwks}") from error
     return {client.client_id: client for client in clients}
+
+
+def _client(entry: Any) -> RegisteredClient:
+    keys = read_key_set(entry["jwks"]) if "jwks" in entry else KeySet()
+    return RegisteredClient(str(entry["client_id"]), tuple(map(str, entry.get("redirect_uris", ()))), keys)
 
 
 def provider_anchors(settings: Settings) -> Anchors:

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import FixedClock
+from core.errors import Unavailable
 from core.settings import Mode, Settings
 from core.vault import KeyUse, Vault
 from issuers.authorities.certificates import (
@@ -19,6 +20,7 @@ from issuers.authorities.certificates import (
     Purpose,
     UnusableCertificate,
     chain_for,
+    check_files,
     development_anchor,
 )
 from issuers.authorities.models import Certificate
@@ -157,7 +159,8 @@ class TestSettings:
         self, session: AsyncSession, vault: Vault, configured: Settings, clock: FixedClock
     ) -> None:
         without = configured.model_copy(update={"credential_key": None})
-        with pytest.raises(UnusableCertificate):
+        check_files(without)
+        with pytest.raises(Unavailable):
             await established(session, vault, without, clock)
         vault.adopt(KeyUse.CREDENTIAL, LEAF, clock.now())
         assert (await established(session, vault, without, clock)).signer.public_key == LEAF.public_key()
@@ -180,8 +183,13 @@ class TestSettings:
             "no chain": {"credential_chain": text},
             "missing": {"credential_chain": tmp_path / "nowhere.pem"},
         }[wrong]
+        broken = configured.model_copy(update=changed)
         with pytest.raises(UnusableCertificate):
-            await established(session, vault, configured.model_copy(update=changed), clock)
+            check_files(broken)
+        # Nothing is signed with them, and everything else goes on.
+        await ensure_authority(session, vault, broken, clock.now())
+        with pytest.raises(Unavailable):
+            await chain_for(session, vault, broken, Purpose.CREDENTIAL, clock.now())
 
     async def test_an_expired_certificate_signs_nothing(
         self, session: AsyncSession, vault: Vault, configured: Settings, clock: FixedClock

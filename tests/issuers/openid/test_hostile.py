@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -12,7 +13,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from core.clock import FixedClock
-from core.settings import Settings
+from core.settings import Mode, Settings
 from issuers.openid import clients, offers
 from issuers.openid.desk import Desk
 from issuers.openid.forgetting import forget_ended
@@ -382,9 +383,25 @@ async def test_a_registered_client_has_its_own_addresses_and_its_own_keys(
 
 @pytest.mark.parametrize("text", ["[{}]", "[1]", "{}", "[", "no-such-file.json"])
 def test_clients_that_cannot_be_read_are_told_to_the_operator(text: str) -> None:
-    settings = Settings(oauth_clients=text, mode="test", _env_file=None)
+    settings = Settings(mode=Mode.TEST, oauth_clients=text, _env_file=None)
     with pytest.raises(clients.ClientsUnreadable):
-        assert clients.registered(settings) == "never", "an object is no list of clients"
+        clients.check_settings(settings)
+
+
+def test_clients_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "clients.json"
+    file.write_text('[{"client_id": "tester", "redirect_uris": ["https://tester.example/cb"]}]')
+    settings = Settings(mode=Mode.TEST, oauth_clients=str(file), _env_file=None)
+    assert clients.registered(settings)["tester"].redirect_uris == ("https://tester.example/cb",)
+
+
+def test_anchors_that_cannot_be_read_are_told_to_the_operator(tmp_path: Path) -> None:
+    file = tmp_path / "anchors.pem"
+    file.write_text("nothing of that kind")
+    for path in (file, tmp_path / "nowhere.pem"):
+        settings = Settings(mode=Mode.TEST, wallet_provider_anchors=path, _env_file=None)
+        with pytest.raises(clients.ClientsUnreadable):
+            clients.check_settings(settings)
 
 
 # ---- what is no request ----
@@ -461,7 +478,7 @@ async def test_more_credentials_than_any_wallet_needs_are_denied(
 def test_plain_http_is_for_loopback_and_only_where_switched_on(
     url: str, loopback_http: bool, reachable: bool
 ) -> None:
-    settings = Settings(mode="test", public_url=url, loopback_http=loopback_http, _env_file=None)
+    settings = Settings(mode=Mode.TEST, public_url=url, loopback_http=loopback_http, _env_file=None)
     assert is_reachable(settings) is reachable
     assert clients.may_return_to(settings, "w", "http://127.0.0.1:5000/cb") is loopback_http
     assert clients.may_return_to(settings, "w", "http://evil.example/cb") is False
