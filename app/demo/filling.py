@@ -38,6 +38,7 @@ from entitlements.people.models import LinkedBy
 from entitlements.registers import service as registers
 from entitlements.registers.models import Link, LinkMade, Register
 from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.drafting import written_in
 from entitlements.rulebook.reading import load_rulebook
 from issuers.authorities.service import ensure_authority
 from issuers.trustlist.service import publish
@@ -241,7 +242,8 @@ class Filling:
         """Puts the rules into force when every department has spoken, so that each person is judged once."""
 
         async def load(session: AsyncSession, now: datetime) -> None:
-            await rulebook.load(session, load_rulebook(RULEBOOKS / self.settings.city), now)
+            folder = RULEBOOKS / self.settings.city
+            await rulebook.load(session, load_rulebook(folder), now, written_in(folder))
 
         await self._write(load)
         for start in range(0, len(city.homes), HOMES):

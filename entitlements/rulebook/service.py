@@ -420,10 +420,7 @@ async def release(
 async def _take_state(session: AsyncSession, base: str, now: datetime) -> None:
     """Locks the state, if it still is the one that was started from."""
     if await session.get(RulebookState, 1) is None:
-        if base != state_hash(EMPTY):
-            raise RulebookMoved
-        session.add(RulebookState(state_hash=base, changed_at=now))
-        await session.flush()
+        await _keep_state(session, now)
     taken = await session.execute(
         update(RulebookState)
         .where(col(RulebookState.state_hash) == base)

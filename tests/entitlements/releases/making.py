@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlmodel import col
 
 from core.access.rules import Caller, Method, PrincipalKind, Role
@@ -296,11 +296,26 @@ class Office:
         assert all(found["message"] for found in steps[failed[0]].findings)
         return failed[0], steps[failed[0]].findings
 
-    async def ready(self, source: str, *, by: Caller | None = None) -> Release:
+    async def ready(self, source: str, *, by: Caller | None = None, whole: bool = False) -> Release:
         """A draft that is through the gate."""
-        release = await self.write(source, by=by)
-        check = await self.check(release)
+        return await self.through(await self.write(source, by=by), whole=whole)
+
+    async def through(self, release: Release, *, whole: bool = False) -> Release:
+        """Brings a draft through the gate; unless `whole`, what it would do to people is taken as looked at."""
+        check = await self.check(release, steps=5 if whole else 2)
         steps = await self.steps(check)
+        if not whole and check.state is State.WAITING:
+            async with self.database.writing() as session:
+                await session.execute(update(CheckStep).values(state=State.PASSED, finished_at=self.now))
+                await session.execute(
+                    update(Check)
+                    .where(col(Check.id) == check.id)
+                    .values(state=State.PASSED, finished_at=self.now)
+                )
+                await session.execute(
+                    update(Release).where(col(Release.id) == release.id).values(status=Status.READY)
+                )
+            check = await self.checked(release)
         assert check.state is State.PASSED, {s: (o.state, o.findings) for s, o in steps.items()}
         release = await self.get(release)
         assert release.status is Status.READY

@@ -303,7 +303,7 @@ async def test_a_back_end_that_says_something_else_is_found(
 
 
 async def test_the_gate_says_that_many_would_lose_it_and_lets_it_pass(town: Office) -> None:
-    release = await town.ready(karte(["sgb2"]) + CASE)
+    release = await town.ready(karte(["sgb2"]) + CASE, whole=True)
     check = await town.checked(release)
     step = (await town.steps(check))[Step.SIMULATION]
     assert check.ends_many
@@ -311,11 +311,11 @@ async def test_the_gate_says_that_many_would_lose_it_and_lets_it_pass(town: Offi
     assert "more than 5%" in str(step.findings[0]["message"])
     assert step.findings[0]["stops"] is False
     # An amount that rises ends nothing.
-    assert not (await town.checked(await town.ready(RAISED))).ends_many
+    assert not (await town.checked(await town.ready(RAISED, whole=True))).ends_many
 
 
 async def test_every_step_says_how_much_it_looked_at(town: Office) -> None:
-    steps = await town.steps(await town.checked(await town.ready(SOUND)))
+    steps = await town.steps(await town.checked(await town.ready(SOUND, whole=True)))
     assert steps[Step.CASES].counts == {"cases": 3}
     assert steps[Step.INVARIANTS].counts == {"persons": 300, "sampled": 300}
     assert steps[Step.DIFFERENTIAL].counts == {"persons": 300}
