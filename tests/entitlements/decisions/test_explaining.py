@@ -238,6 +238,7 @@ async def test_years_later_every_decision_comes_out_the_same_bit_for_bit(
     await city.state(mother, since=date(2026, 2, 1), until=date(2026, 5, 31), sgb2=True)
     await city.state(mother, since=date(2026, 6, 1), sgb2=False)
     await city.assess(mother)
+    city.clock.forward(timedelta(minutes=1))
     async with city.database.writing() as session:
         await merge(session, None, double, mother, city.clock.now())
     await city.assess(mother)
