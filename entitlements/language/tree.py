@@ -126,6 +126,9 @@ class Literal(_Node):
         _sound(isinstance(self.type, Type), "a literal needs a type")
         wanted = {Kind.BOOL: bool, Kind.INT: int, Kind.CENTS: int, Kind.DAY: date}.get(self.type.kind, str)
         _need(type(self.value) is wanted, "literal-type", expected=str(self.type))
+        if wanted is str:
+            halved = any("\ud800" <= character <= "\udfff" for character in cast("str", self.value))
+            _need(not halved, "no-such-character")
         if wanted is int:
             _need(INT_MIN <= cast("int", self.value) <= INT_MAX, "number-too-long")
 
@@ -257,7 +260,7 @@ class Compare(_Node):
     right: "Node"
 
     def __post_init__(self) -> None:
-        _sound(self.operator in OPERATORS, "there is no such comparison")
+        _sound(isinstance(self.operator, str) and self.operator in OPERATORS, "there is no such comparison")
         _nodes(self.left, self.right)
         left, right = self.left.type, self.right.type
         _alike(left, right, "not-comparable")
@@ -285,7 +288,9 @@ class Arithmetic(_Node):
     right: "Node"
 
     def __post_init__(self) -> None:
-        _sound(self.operator in CALCULATIONS, "there is no such calculation")
+        _sound(
+            isinstance(self.operator, str) and self.operator in CALCULATIONS, "there is no such calculation"
+        )
         _nodes(self.left, self.right)
         left, right = self.left.type, self.right.type
         for side in (left, right):
@@ -362,7 +367,7 @@ class Extreme(_Node):
     terms: tuple["Node", ...]
 
     def __post_init__(self) -> None:
-        _sound(self.operator in {"least", "greatest"}, "there is least(...) and greatest(...)")
+        _sound(self.operator in ("least", "greatest"), "there is least(...) and greatest(...)")
         _need(isinstance(self.terms, tuple) and len(self.terms) > 0, "extreme-empty", function=self.operator)
         _nodes(*self.terms)
         first = self.terms[0].type
@@ -397,7 +402,7 @@ class Under(_Node):
         _need(isinstance(self.years, (Literal, Parameter)) and self.years.type == INT, "age-form")
         if isinstance(self.years, Literal):
             _need(0 <= cast("int", self.years.value) <= 150, "age-range")
-        _need(self.at in {"today", "month_start"}, "age-day")
+        _need(isinstance(self.at, str) and self.at in {"today", "month_start"}, "age-day")
 
     @property
     def parts(self) -> tuple["Node", ...]:

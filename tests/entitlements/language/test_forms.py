@@ -258,6 +258,7 @@ HOLDS = {"kind": "holds", "fact": "a"}
         ({"kind": "younger_than", "fact": "birth_date", "years": 200}, "years", "age-range"),
         ({"kind": "younger_than", "fact": "birth_date", "years": {"fact": "n"}}, "years", "age-form"),
         ({"kind": "younger_than", "fact": "birth_date", "years": 18, "at": "noon"}, "years", "age-day"),
+        ({"kind": "younger_than", "fact": "birth_date", "years": 18, "at": {}}, "years", "age-day"),
         (
             {"kind": "share", "fact": "income", "operator": "<", "percent": 0, "of": "need"},
             "percent",

@@ -87,6 +87,10 @@ def test_a_tree_survives_its_json_and_its_text(text: str) -> None:
         {"node": "under", "born": "birth_date", "latest": "", "years": N, "at": "today"},
         {"node": "any_member", "household": "registered_household", "term": N},
         {"node": ["and"], "terms": [A, A]},
+        {"node": "compare", "operator": [], "left": N, "right": N},
+        {"node": "arithmetic", "operator": [], "left": N, "right": N},
+        {"node": "extreme", "operator": [], "terms": [N]},
+        {"node": "under", "born": "birth_date", "latest": "", "years": N, "at": []},
     ],
 )
 def test_a_stored_tree_that_no_text_could_have_made_is_refused(source: object) -> None:

@@ -160,6 +160,12 @@ async def test_a_trial_has_one_rule_and_a_person_of_bounded_size(
     assert (await client.post("/v1/rules/trials", json=trial, headers=author)).status_code == 400
 
 
+async def test_half_a_character_is_no_text(client: Client, author: dict[str, str]) -> None:
+    body = b"{\"expression\": \"'\\ud800' == 'x'\"}"
+    sent = author | {"Content-Type": "application/json"}
+    assert (await client.post("/v1/rules/trials", content=body, headers=sent)).status_code == 400
+
+
 async def test_a_value_of_another_type_is_refused_without_repeating_it(
     client: Client, author: dict[str, str]
 ) -> None:
