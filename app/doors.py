@@ -8,6 +8,7 @@ import entitlements.allowances.routes
 import entitlements.clearing.routes
 import entitlements.decisions.on_request
 import entitlements.decisions.routes
+import entitlements.decisions.runs
 import entitlements.deliveries.routes
 import entitlements.facts.routes
 import entitlements.grants.routes
@@ -46,6 +47,7 @@ ROUTERS: list[Router] = [
     entitlements.allowances.routes.router,
     entitlements.grants.routes.router,
     *entitlements.decisions.routes.ROUTERS,
+    entitlements.decisions.runs.router,
     *entitlements.releases.routes.ROUTERS,
     entitlements.decisions.on_request.router,
     *entitlements.deliveries.routes.ROUTERS,

@@ -92,7 +92,7 @@ async def change(city: City, random: Random, people: list[UUID]) -> None:
     person, stated = random.choice(people), random.choice(CHANGES)
     since = city.today + timedelta(days=random.choice([-200, -3, 0, 0, 1, 2]))
     until = random.choice([None, None, city.today + timedelta(days=random.choice([0, 1, 19, 20]))])
-    if "deceased" in stated:
+    if "deceased" in stated or (until is not None and until < since):
         until = None
     await city.state(person, since=max(since, LONG_AGO), until=until, **stated)
     await city.assess(person)
