@@ -99,7 +99,6 @@ def _first_moment(day: date) -> datetime:
 
 async def refresh(session: AsyncSession, person_ids: Iterable[UUID], on: date) -> None:
     """Derives the wide rows of these persons anew, for this day and for all days until something turns."""
-    everybody = await aliases(session, person_ids)
     registers = await vouching(session)
     said, _, cap = silences(registers, on)
     defaults = {
@@ -107,22 +106,16 @@ async def refresh(session: AsyncSession, person_ids: Iterable[UUID], on: date) -
         for name, kind in CATALOGUE.items()
         if kind.absent is not None
     }
-    kept = sorted(set(everybody.values()))
-    names: dict[UUID, list[UUID]] = defaultdict(list)
-    for known_as, root in everybody.items():
-        names[root].append(known_as)
     await session.flush()
     statement = derive(session.get_bind().dialect.name)
-    for some in chunks(kept):
-        mine = [known_as for root in some for known_as in names[root]]
+    for asked in chunks(sorted(set((await aliases(session, person_ids)).values()))):
         # Whoever derives the same persons at the same time waits here, and then sees what we wrote.
-        await session.execute(
-            select(col(Person.id))
-            .where(among(col(Person.id), some))
-            .order_by(col(Person.id))
-            .with_for_update()
-        )
-        await session.execute(delete(CURRENT).where(among(CURRENT.c.person_id, mine)))
+        await _hold(session, asked)
+        # Only now: while we waited, two of them may have become one, or one of them two.
+        known_as = await aliases(session, asked)
+        some, mine = sorted(set(known_as.values())), list(known_as)
+        await _hold(session, sorted(set(some) - set(asked)))
+        await session.execute(delete(CURRENT).where(among(CURRENT.c.person_id, [*mine, *asked])))
         households = await session.execute(
             select(col(Membership.household_id))
             .where(
@@ -134,6 +127,16 @@ async def refresh(session: AsyncSession, person_ids: Iterable[UUID], on: date) -
         )
         whose = {"aliases": mine, "roots": some, "households": list(households.scalars())}
         await session.execute(statement, {"on": on, "cap": cap, **whose, **defaults})
+
+
+async def _hold(session: AsyncSession, person_ids: Sequence[UUID]) -> None:
+    if person_ids:
+        await session.execute(
+            select(col(Person.id))
+            .where(among(col(Person.id), person_ids))
+            .order_by(col(Person.id))
+            .with_for_update()
+        )
 
 
 async def rebuild(session: AsyncSession, on: date) -> int:

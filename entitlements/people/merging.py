@@ -73,14 +73,7 @@ async def merge(
     Whoever calls this also joins what they hold and re-assesses whom it concerns (see `entitlements.joining`).
     """
     await two_persons(session, gone_id, kept_id)
-    # Both are held, in one order for everybody: while we join them, nobody joins one of them with a third.
-    held = await session.execute(
-        select(col(Person.id), col(Person.merged_into))
-        .where(col(Person.id).in_([gone_id, kept_id]))
-        .order_by(col(Person.id))
-        .with_for_update()
-    )
-    if any(into is not None for _, into in held):
+    if any(into is not None for into in await _hold(session, gone_id, kept_id)):
         raise AlreadyMerged
     # Chains are kept flat: whoever was merged into the one that goes is merged into the one that stays.
     await session.execute(
@@ -98,6 +91,20 @@ async def merge(
     note(session, caller, "person.merged", ("person", kept_id), now=now, gone=str(gone_id))
     await session.flush()
     return act
+
+
+async def _hold(session: AsyncSession, *two: UUID) -> list[UUID | None]:
+    """Holds both, in one order for everybody: nobody joins one of them with a third meanwhile, or derives their rows.
+
+    Gives into whom each of them was merged.
+    """
+    held = await session.execute(
+        select(col(Person.merged_into))
+        .where(col(Person.id).in_(two))
+        .order_by(col(Person.id))
+        .with_for_update()
+    )
+    return list(held.scalars())
 
 
 async def part(session: AsyncSession, caller: Caller | None, merge_id: UUID, now: datetime) -> Merge:
@@ -125,6 +132,7 @@ async def part(session: AsyncSession, caller: Caller | None, merge_id: UUID, now
     )
     if taken.scalar_one_or_none() is None:
         raise AlreadyUndone
+    await _hold(session, act.gone_id, act.kept_id)
     with_them = await _came_with(session, act.gone_id)
     await session.execute(update(Person).where(col(Person.id) == act.gone_id).values(merged_into=None))
     await session.execute(update(Person).where(col(Person.id).in_(with_them)).values(merged_into=act.gone_id))

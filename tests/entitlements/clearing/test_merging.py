@@ -17,6 +17,8 @@ from entitlements.allowances.models import ApprovalState, CreditedMonth
 from entitlements.clearing import service
 from entitlements.clearing.rules import WAYS, Held, differences
 from entitlements.decisions import explaining
+from entitlements.facts import service as facts
+from entitlements.facts.models import CURRENT
 from entitlements.grants.models import EndReason, Entitlement, Standing
 from entitlements.ledger import service as ledger
 from entitlements.ledger.models import AccountKind, EntryKind
@@ -243,6 +245,23 @@ async def test_of_two_clerks_who_merge_at_once_one_does(city: City) -> None:
     assert (len(done), len(refused)) == (1, 1)
     assert sum(await cents(city, done[0].kept_id)) == 4500
     assert await city.books_in_order()
+
+
+async def test_whoever_is_derived_while_they_are_merged_has_one_row(city: City) -> None:
+    gone, kept = await city.person(ADULT, sgb2=True), await city.person(ADULT)
+    await city.assess(gone, kept)
+
+    async def derive() -> None:
+        async with city.database.writing() as session:
+            await facts.refresh(session, [gone], city.today)
+
+    async with anyio.create_task_group() as tasks, city.database.writing() as session:
+        await service.merge(session, city.settings, None, gone, kept, now=city.clock.now())
+        tasks.start_soon(derive)
+        await anyio.sleep(0.2)
+    async with city.database.reading() as session:
+        rows = await session.execute(select(CURRENT.c.person_id, CURRENT.c.sgb2))
+        assert rows.all() == [(kept, True)]
 
 
 async def test_whoever_acts_for_a_child_acts_for_it_under_whichever_id(city: City) -> None:
