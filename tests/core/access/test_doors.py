@@ -19,6 +19,7 @@ PUBLIC = {
     ("GET", "/login"),
     ("GET", "/login/callback"),
     ("POST", "/logout"),
+    ("POST", "/logout/backchannel"),
     ("POST", "/oauth/token"),
     ("GET", "/oauth/jwks"),
 }
@@ -96,7 +97,12 @@ def test_what_is_public_here_is_written_down() -> None:
 
 def test_every_public_write_is_limited_or_proves_itself_otherwise() -> None:
     """Whoever needs no name could otherwise try for ever."""
-    ours = {("POST", "/oauth/token"), ("GET", "/login"), ("GET", "/login/callback")}
+    ours = {
+        ("POST", "/oauth/token"),
+        ("POST", "/logout/backchannel"),
+        ("GET", "/login"),
+        ("GET", "/login/callback"),
+    }
     limited = {
         (method, path)
         for method, path, handler in doors(make_application())
