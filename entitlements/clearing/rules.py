@@ -47,6 +47,8 @@ WAYS: Mapping[str, Way] = {
     "end_warnings": Way.READ,
     "current_facts": Way.DERIVED,
     "verdicts": Way.DERIVED,
+    "assessed": Way.DERIVED,
+    "assessment_run_persons": Way.DERIVED,
     "entitlements": Way.MOVED,
     "approvals": Way.MOVED,
     "credited_months": Way.MOVED,
