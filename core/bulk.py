@@ -68,7 +68,7 @@ def _each(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
     return f"({compiler.process(column, **how)} IN ({within}))"
 
 
-def among(column: ColumnElement[Any], values: Collection[Any] | str) -> ColumnElement[bool]:
+def among(column: Any, values: Collection[Any] | str) -> ColumnElement[bool]:
     """Whether the column's value is one of these, however many: `IN`, but one parameter and one statement for all.
 
     A list of a thousand parameters is read, planned and kept by the database again for every length (measured:

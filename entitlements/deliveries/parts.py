@@ -28,7 +28,7 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
 
-from core.bulk import among, chunks, insert_new
+from core.bulk import among, chunks, insert_new, table_of
 from core.database import Moment
 from core.vault import Vault
 from entitlements.deliveries.checking import mentioned, said_rows, waiting
@@ -80,7 +80,7 @@ async def decided(session: AsyncSession, delivery_id: UUID) -> Counter[str]:
         .group_by(col(who.result)),
     ):
         for result, count in (await session.execute(query)).all():
-            tally[result] += count
+            tally[str(result)] += count
     return tally
 
 
@@ -150,14 +150,14 @@ class _One:
             .scalar_subquery()
         )
         for about, mine, meant in (
-            (About.PERSON, col(one.person_id), linked),
-            (About.HOUSEHOLD, col(one.household_id), known),
+            (About.PERSON, "person_id", linked),
+            (About.HOUSEHOLD, "household_id", known),
         ):
             await self._mark(
                 col(one.about) == about,
                 meant.is_not(None),
-                meant.is_distinct_from(mine),
-                **{mine.key: meant},
+                meant.is_distinct_from(table_of(one).c[mine]),
+                **{mine: meant},
             )
 
     async def read(self) -> None:
@@ -320,7 +320,8 @@ class _One:
         )
         together: dict[int, set[UUID]] = defaultdict(set)
         for place, person_id in rows:
-            together[place].add(person_id)
+            if person_id is not None:
+                together[place].add(person_id)
         return together
 
     # ---- facts ----
@@ -336,7 +337,8 @@ class _One:
                 self.which
             )
         )
-        fresh, settling = [], []
+        fresh: list[Any] = []
+        settling: list[Any] = []
         for subject in found:
             (settling if subject.settles else fresh).append(subject)
         concerned: set[UUID] = set()

@@ -637,8 +637,8 @@ async def _rosters(session: AsyncSession, household_ids: Sequence[Any]) -> dict[
                 col(Roster.stated_at),
             ).where(among(col(Roster.household_id), some))
         )
-        for household_id, *row in rows:
-            found[household_id].append(_Roster(*row))
+        for household_id, roster_id, first, following, stated_at in rows:
+            found[household_id].append(_Roster(roster_id, first, following, stated_at))
     return found
 
 
