@@ -56,7 +56,7 @@ def test_every_value_that_a_register_can_state_has_words(kind: Any) -> None:
     for member in kind.members:
         words = {language: value_in_words(kind.name, member, language) for language in LANGUAGES}
         assert all(words.values())
-        assert words["de"] != member, f"{kind.name}: {member} has no word"
+        assert words["de"] != member or member.isdecimal(), f"{kind.name}: {member} has no word"
     if kind.unit:
         assert kind.unit in texts()["units"], f"{kind.name}: {kind.unit} has no words"
 
