@@ -94,6 +94,15 @@ class Settings(BaseSettings):
         default=None,
         description="PEM file with the certificates of the wallet providers whose attestations are believed",
     )
+    presentation_anchors: Path | None = Field(
+        default=None,
+        description="PEM file with the certificates of those whose attestations are believed when a wallet shows "
+        "them; our own credentials need none",
+    )
+    registration_certificate: Path | None = Field(
+        default=None,
+        description="File with the registration certificate that goes with every request to a wallet",
+    )
     oauth_clients: str = Field(
         default="",
         description="More clients of the credential issuer: a JSON list of {client_id, redirect_uris, jwks?}, "

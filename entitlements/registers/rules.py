@@ -17,6 +17,8 @@ class Remit:
     """It may use the tax identification number to say whom its own number means (§ 139b AO: only where a law says so)."""
     likeness: bool = False
     """It may say names, birth dates and addresses only so that its numbers find their persons; nothing of it is kept."""
+    one_by_one: bool = False
+    """It states one thing at a time and never hands over a list, so that its silence about somebody means nothing."""
 
     @property
     def may_name(self) -> bool:
@@ -32,6 +34,7 @@ class Remit:
             bool(kept.get("identities", False)),
             bool(kept.get("identification_numbers", False)),
             bool(kept.get("likeness", False)),
+            bool(kept.get("one_by_one", False)),
         )
 
     def kept(self) -> dict[str, Any]:
@@ -42,6 +45,7 @@ class Remit:
             "identities": self.identities,
             "identification_numbers": self.identification_numbers,
             "likeness": self.likeness,
+            "one_by_one": self.one_by_one,
         }
 
     def unknown(self, facts: Iterable[str], households: Iterable[str]) -> list[str]:

@@ -109,8 +109,12 @@ class Vouching:
     lists: Sequence[Listed]
 
     def stating_fact(self, name: str) -> frozenset[UUID]:
-        """The registers that may state this fact."""
-        return frozenset(register_id for register_id, remit in self.remits.items() if name in remit.facts)
+        """The registers whose lists say something about this fact."""
+        return frozenset(
+            register_id
+            for register_id, remit in self.remits.items()
+            if name in remit.facts and not remit.one_by_one
+        )
 
     def stating_household(self, name: str) -> frozenset[UUID]:
         """The registers that may state this kind of household."""

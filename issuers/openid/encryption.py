@@ -33,12 +33,20 @@ def decrypt(vault: Vault, token: str) -> bytes:
     """What a wallet encrypted for us; OAuthError where it is not of the one form that is announced."""
     private = _private(vault)
     try:
-        _check_header(token, jose.thumbprint(private.public_key()))
-        opened = jwe.decrypt_compact(token, ECKey.import_key(private), algorithms=[ALGORITHM, *ENCODINGS])
-    except (JoseError, ValueError, TypeError, KeyError):
+        return unlock(token, private, jose.thumbprint(private.public_key()))
+    except ValueError:
         raise OAuthError(
             "invalid_encryption_parameters", "the request was not encrypted for this issuer as it announces"
         ) from None
+
+
+def unlock(token: str, private: ec.EllipticCurvePrivateKey, kid: str) -> bytes:
+    """What was encrypted for this key under this name; ValueError where it is not of the one form that is announced."""
+    try:
+        _check_header(token, kid)
+        opened = jwe.decrypt_compact(token, ECKey.import_key(private), algorithms=[ALGORITHM, *ENCODINGS])
+    except (JoseError, ValueError, TypeError, KeyError):
+        raise ValueError("this was not encrypted for us as we announce") from None
     return opened.plaintext or b""
 
 
