@@ -240,8 +240,8 @@ async def test_an_attestation_with_another_header_is_refused(
 ) -> None:
     now = int(clock.now().timestamp())
     claims = {"sub": wallet.client_id, "exp": now + 60, "cnf": {"jwk": public_jwk(wallet.instance)}}
-    typ = header.pop("typ", "oauth-client-attestation+jwt")
-    attestation = provider.sign(typ, claims, **header)
+    other = {name: value for name, value in header.items() if name != "typ"}
+    attestation = provider.sign(header.get("typ", "oauth-client-attestation+jwt"), claims, **other)
     assert code(await wallet.push(headers=wallet.attest(attestation=attestation))) == (401, "invalid_client")
 
 
