@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, and_, bindparam, func, select, true
+from sqlalchemy import Uuid, and_, bindparam, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col
@@ -131,7 +131,7 @@ class Replayed:
 _ID, _WHOSE = bindparam("decision", type_=Uuid()), bindparam("whose", type_=Uuid())
 
 
-def _with_surroundings(*, own: bool) -> Select[Any]:
+def _with_surroundings(*, own: bool) -> Any:
     """A decision, how it stands, and the wide rows of everybody near: all that an explanation usually needs.
 
     `own`: of the person that a login is; else of the person named.
@@ -165,7 +165,7 @@ def _with_surroundings(*, own: bool) -> Select[Any]:
     )
 
 
-def _with_standing(query: Select[Any], decision: Any) -> Select[Any]:
+def _with_standing(query: Any, decision: Any) -> Any:
     return (
         query.select_from(decision)
         .join(Programme, col(Programme.slug) == decision.programme)
@@ -192,7 +192,7 @@ async def ask_own(session: AsyncSession, principal_id: UUID, decision_id: UUID) 
     return await _ask(session, _OWN, principal_id, decision_id)
 
 
-async def _ask(session: AsyncSession, wanted: Select[Any], whose: UUID, decision_id: UUID) -> Asked:
+async def _ask(session: AsyncSession, wanted: Any, whose: UUID, decision_id: UUID) -> Asked:
     rows = (await session.execute(wanted, {"decision": decision_id, "whose": whose})).all()
     if not rows:
         raise NotFound
