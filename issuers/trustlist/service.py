@@ -24,7 +24,7 @@ from issuers.authorities.service import (
     public_key,
     signer_for,
 )
-from issuers.credentials.rules import PRINTED_DAYS
+from issuers.credentials.rules import PRINTED_DAYS, WALLET_DAYS
 from issuers.trustlist.models import PublishedTrustList
 from issuers.trustlist.rules import TrustedIssuer, TrustedKey, TrustList, sign
 
@@ -156,6 +156,8 @@ def _life(use: KeyUse, settings: Settings) -> timedelta:
             life = timedelta(days=settings.card_days)
         case KeyUse.PRINTED:
             life = timedelta(days=PRINTED_DAYS)
+        case KeyUse.CREDENTIAL:
+            life = timedelta(days=WALLET_DAYS)
         case KeyUse.STATUS_LIST:
             life = timedelta(days=settings.status_days)
         case KeyUse.CHECKPOINT:

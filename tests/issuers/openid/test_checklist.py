@@ -1341,3 +1341,29 @@ def test_s256_is_the_one_of_the_rfc() -> None:
     """RFC 7636 appendix B: the wallet of these tests makes challenges as everybody does."""
     challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
     assert s256("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == challenge
+
+
+async def test_vci_9_a_withdrawn_key_takes_back_what_it_signed_and_another_signs(
+    loaded: Wallet, client: Client, city: City
+) -> None:
+    from issuers.authorities.service import ensure_authority, withdraw
+    from tests.issuers.makers import run_jobs
+
+    answer = await loaded.fetch([new_key()])
+    credential = answer.json()["credentials"][0]["credential"]
+    (row,) = await city.credentials()
+    async with city.database.writing() as session:
+        await withdraw(session, city.vault, row.key_id, city.clock.now(), reason="lost")
+    await run_jobs(city.database, city.settings, city.vault, city.clock)
+    (row,) = await city.credentials()
+    assert row.revoked_for is Revocation.KEY_WITHDRAWN
+    async with city.database.writing() as session:
+        await ensure_authority(session, city.vault, city.settings, city.clock.now())
+    status = read_sd_jwt(credential)[1]["status"]["status_list"]
+    listed = (await client.get(status["uri"])).text
+    verify_chain(listed, city.anchor)
+    claims = json.loads(unb64(listed.split(".")[1]))["status_list"]
+    assert status_of(claims["lst"], status["idx"], claims["bits"]) == 1
+    again = (await loaded.fetch([new_key()])).json()["credentials"][0]["credential"]
+    verify_chain(again, city.anchor)
+    assert read_sd_jwt(again)[0]["x5c"] != read_sd_jwt(credential)[0]["x5c"]
