@@ -1,9 +1,9 @@
-"""Everything that the road needs"""
+"""everything that the road needs"""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = 'f659d2489ee6'
+revision = '5bf211c84c74'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -24,6 +24,32 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('answered', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_answered_expires_at'), ['expires_at'], unique=False)
+
+    op.create_table('assessment_runs',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('cause', sa.String(length=64), nullable=False),
+    sa.Column('on_day', sa.Date(), nullable=False),
+    sa.Column('state', sa.String(length=32), nullable=False),
+    sa.Column('open', sa.Boolean(), nullable=False),
+    sa.Column('persons', sa.Integer(), nullable=False),
+    sa.Column('differing', sa.Integer(), nullable=False),
+    sa.Column('total', sa.Integer(), nullable=False),
+    sa.Column('done', sa.Integer(), nullable=False),
+    sa.Column('ends', sa.Integer(), nullable=False),
+    sa.Column('standing', sa.Integer(), nullable=False),
+    sa.Column('decisions', sa.Integer(), nullable=False),
+    sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('moved_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('released_by', sa.Uuid(), nullable=True),
+    sa.CheckConstraint("(state = 'finished') = (finished_at IS NOT NULL)", name=op.f('ck_assessment_runs_finished_says_when')),
+    sa.CheckConstraint('done >= 0 AND done <= total', name=op.f('ck_assessment_runs_done_within_total')),
+    sa.CheckConstraint('open', name=op.f('ck_assessment_runs_open_is_true')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_assessment_runs')),
+    info={'person': None, 'why': 'a run over everybody: counts only'}
+    )
+    with op.batch_alter_table('assessment_runs', schema=None) as batch_op:
+        batch_op.create_index('uq_assessment_runs_open', ['open'], unique=True, sqlite_where=sa.text("state <> 'finished'"), postgresql_where=sa.text("state <> 'finished'"))
 
     op.create_table('audit_checkpoints',
     sa.Column('position', sa.Integer(), nullable=False),
@@ -56,6 +82,76 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_authorities')),
     sa.UniqueConstraint('name', name=op.f('uq_authorities_name')),
     info={'person': None, 'why': 'an office of the city'}
+    )
+    op.create_table('certificates',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('key_id', sa.String(length=8), nullable=False),
+    sa.Column('digest', sa.LargeBinary(), nullable=False),
+    sa.Column('der', sa.LargeBinary(), nullable=False),
+    sa.Column('not_before', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('not_after', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint('not_after > not_before', name=op.f('ck_certificates_begins_before_it_ends')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_certificates')),
+    sa.UniqueConstraint('digest', name=op.f('uq_certificates_digest')),
+    info={'person': None, 'why': 'certificates of an office'}
+    )
+    with op.batch_alter_table('certificates', schema=None) as batch_op:
+        batch_op.create_index('ix_certificates_key_id_not_after', ['key_id', 'not_after'], unique=False)
+
+    op.create_table('delivery_rows',
+    sa.Column('delivery_id', sa.Uuid(), nullable=False),
+    sa.Column('position', sa.BigInteger(), nullable=False),
+    sa.Column('part', sa.Integer(), nullable=False),
+    sa.Column('subject', sa.BigInteger(), nullable=True),
+    sa.Column('statement', sa.BigInteger(), nullable=True),
+    sa.Column('result', sa.String(length=24), nullable=True),
+    sa.PrimaryKeyConstraint('delivery_id', 'position', 'part', name=op.f('pk_delivery_rows')),
+    info={'person': None, 'why': 'places in a delivery; whom they mean stands in `delivery_subjects`'}
+    )
+    with op.batch_alter_table('delivery_rows', schema=None) as batch_op:
+        batch_op.create_index('ix_delivery_rows_result', ['delivery_id', 'result'], unique=False, sqlite_where=sa.text('result IS NOT NULL'), postgresql_where=sa.text('result IS NOT NULL'))
+        batch_op.create_index('ix_delivery_rows_subject', ['delivery_id', 'subject'], unique=False)
+
+    op.create_table('facts',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=True),
+    sa.Column('household_id', sa.Uuid(), nullable=True),
+    sa.Column('kind', sa.String(length=64), nullable=False),
+    sa.Column('value_int', sa.BigInteger(), nullable=True),
+    sa.Column('value_text', sa.String(length=64), nullable=True),
+    sa.Column('value_day', sa.Date(), nullable=True),
+    sa.Column('withdrawn', sa.Boolean(), nullable=False),
+    sa.Column('valid_from', sa.Date(), nullable=False),
+    sa.Column('valid_until', sa.Date(), nullable=False),
+    sa.Column('valid_next', sa.Date(), nullable=False),
+    sa.Column('stated_from', sa.Date(), nullable=False),
+    sa.Column('stated_next', sa.Date(), nullable=False),
+    sa.Column('stated_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('confirmed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('known_from', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('known_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('register_id', sa.Uuid(), nullable=False),
+    sa.Column('delivery_id', sa.Uuid(), nullable=True),
+    sa.CheckConstraint('(person_id IS NULL) <> (household_id IS NULL)', name=op.f('ck_facts_about_one')),
+    sa.CheckConstraint('known_until IS NULL OR known_until >= known_from', name=op.f('ck_facts_known_in_order')),
+    sa.CheckConstraint('stated_next > stated_from', name=op.f('ck_facts_stated_days_in_order')),
+    sa.CheckConstraint('valid_next > valid_from AND valid_until >= valid_from', name=op.f('ck_facts_days_in_order')),
+    sa.CheckConstraint('withdrawn = (value_int IS NULL AND value_text IS NULL AND value_day IS NULL)', name=op.f('ck_facts_one_value')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_facts')),
+    info={'person': 'person_id', 'also': 'household_id'}
+    )
+    with op.batch_alter_table('facts', schema=None) as batch_op:
+        batch_op.create_index('ix_facts_past_household_id', ['household_id', 'kind'], unique=False, sqlite_where=sa.text('household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NOT NULL AND household_id IS NOT NULL'))
+        batch_op.create_index('ix_facts_past_person_id', ['person_id', 'kind'], unique=False, sqlite_where=sa.text('person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NOT NULL AND person_id IS NOT NULL'))
+        batch_op.create_index('ix_facts_register_id_household_id', ['register_id', 'household_id'], unique=False, sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
+        batch_op.create_index('ix_facts_register_id_person_id', ['register_id', 'person_id'], unique=False, sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
+        batch_op.create_index('uq_facts_current_household', ['household_id', 'kind', 'register_id', 'valid_from'], unique=True, sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
+        batch_op.create_index('uq_facts_current_person', ['person_id', 'kind', 'register_id', 'valid_from'], unique=True, sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
+
+    op.create_table('gone_requests',
+    sa.Column('mark', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('mark', name=op.f('pk_gone_requests')),
+    info={'person': None, 'why': 'a hash of person, programme and essence, under a secret of the vault; it names nobody'}
     )
     op.create_table('holders',
     sa.Column('person_id', sa.Uuid(), nullable=False),
@@ -115,7 +211,17 @@ def upgrade() -> None:
     with op.batch_alter_table('limit_counts', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_limit_counts_ends_at'), ['ends_at'], unique=False)
 
+    op.create_table('openid_used',
+    sa.Column('used_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('used_hash', name=op.f('pk_openid_used')),
+    info={'person': None, 'why': 'a keyed hash of a random text'}
+    )
+    with op.batch_alter_table('openid_used', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_openid_used_expires_at'), ['expires_at'], unique=False)
+
     op.create_table('parameters',
+    sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('name', sa.String(length=64), nullable=False),
     sa.Column('since', sa.Date(), nullable=False),
     sa.Column('type', sa.String(length=64), nullable=False),
@@ -123,13 +229,20 @@ def upgrade() -> None:
     sa.Column('statute', sa.String(length=400), nullable=False),
     sa.Column('source', sa.String(length=1000), nullable=False),
     sa.Column('assumption', sa.Boolean(), nullable=False),
+    sa.Column('status', sa.String(length=32), nullable=False),
+    sa.Column('release_id', sa.Uuid(), nullable=True),
     sa.Column('author_id', sa.Uuid(), nullable=True),
     sa.Column('approver_id', sa.Uuid(), nullable=True),
     sa.Column('loaded_at', sa.DateTime(timezone=True), nullable=False),
     sa.CheckConstraint('approver_id IS NULL OR approver_id <> author_id', name=op.f('ck_parameters_two_pairs_of_eyes')),
-    sa.PrimaryKeyConstraint('name', 'since', name=op.f('pk_parameters')),
+    sa.CheckConstraint('release_id IS NULL OR (author_id IS NOT NULL AND approver_id IS NOT NULL)', name=op.f('ck_parameters_released_by_two')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_parameters')),
     info={'person': None, 'why': 'a dated amount'}
     )
+    with op.batch_alter_table('parameters', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_parameters_release_id'), ['release_id'], unique=False)
+        batch_op.create_index('uq_parameters_active', ['name', 'since'], unique=True, sqlite_where=sa.text("status = 'active'"), postgresql_where=sa.text("status = 'active'"))
+
     op.create_table('partners',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('name', sa.String(length=200), nullable=False),
@@ -196,6 +309,35 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('slug', name=op.f('pk_programmes')),
     info={'person': None, 'why': 'a programme of the city'}
     )
+    op.create_table('releases',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('title', sa.String(length=200), nullable=False),
+    sa.Column('status', sa.String(length=32), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('content_hash', sa.String(length=64), nullable=False),
+    sa.Column('author_id', sa.Uuid(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('undoes_id', sa.Uuid(), nullable=True),
+    sa.Column('approver_id', sa.Uuid(), nullable=True),
+    sa.Column('acknowledged', sa.Boolean(), nullable=False),
+    sa.Column('decided_by', sa.Uuid(), nullable=True),
+    sa.Column('decided_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('remark', sa.String(length=200), nullable=True),
+    sa.Column('first_day', sa.Date(), nullable=True),
+    sa.Column('difference', sa.JSON(), nullable=False),
+    sa.CheckConstraint("(status = 'released') = (approver_id IS NOT NULL AND first_day IS NOT NULL)", name=op.f('ck_releases_released_by_somebody')),
+    sa.CheckConstraint("(status IN ('released', 'rejected', 'withdrawn')) = (decided_at IS NOT NULL)", name=op.f('ck_releases_decided_once')),
+    sa.CheckConstraint('approver_id IS NULL OR approver_id <> author_id', name=op.f('ck_releases_two_pairs_of_eyes')),
+    sa.CheckConstraint('version >= 1', name=op.f('ck_releases_version_counts')),
+    sa.ForeignKeyConstraint(['undoes_id'], ['releases.id'], name=op.f('fk_releases_undoes_id_releases')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_releases')),
+    info={'person': None, 'why': 'rules, and the members of staff who wrote and approved them'}
+    )
+    with op.batch_alter_table('releases', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_releases_status'), ['status'], unique=False)
+        batch_op.create_index(batch_op.f('ix_releases_undoes_id'), ['undoes_id'], unique=False)
+
     op.create_table('replay_marks',
     sa.Column('card', sa.String(length=32), nullable=False),
     sa.Column('code_time', sa.BigInteger(), nullable=False),
@@ -206,6 +348,40 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('replay_marks', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_replay_marks_code_time'), ['code_time'], unique=False)
+
+    op.create_table('rulebook_state',
+    sa.Column('one', sa.Integer(), nullable=False),
+    sa.Column('state_hash', sa.String(length=64), nullable=False),
+    sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint('one = 1', name=op.f('ck_rulebook_state_one_row')),
+    sa.PrimaryKeyConstraint('one', name=op.f('pk_rulebook_state')),
+    info={'person': None, 'why': 'a hash over rules'}
+    )
+    op.create_table('simulations',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('asked_by', sa.Uuid(), nullable=False),
+    sa.Column('asked_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('release_id', sa.Uuid(), nullable=True),
+    sa.Column('content_hash', sa.String(length=64), nullable=False),
+    sa.Column('base_hash', sa.String(length=64), nullable=False),
+    sa.Column('before_on', sa.Date(), nullable=False),
+    sa.Column('after_on', sa.Date(), nullable=False),
+    sa.Column('on', sa.Date(), nullable=False),
+    sa.Column('months', sa.Integer(), nullable=False),
+    sa.Column('threshold', sa.Integer(), nullable=False),
+    sa.Column('state', sa.String(length=32), nullable=False),
+    sa.Column('result', sa.JSON(), nullable=False),
+    sa.Column('months_done', sa.Integer(), nullable=False),
+    sa.Column('so_far', sa.JSON(), nullable=False),
+    sa.Column('seconds', sa.Float(), nullable=True),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("(state = 'waiting') = (finished_at IS NULL)", name=op.f('ck_simulations_finished_or_waiting')),
+    sa.CheckConstraint('threshold >= 1 AND months BETWEEN 0 AND 12', name=op.f('ck_simulations_within_limits')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_simulations')),
+    info={'person': None, 'why': 'counts of at least so many persons that none can be told'}
+    )
+    with op.batch_alter_table('simulations', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_simulations_release_id'), ['release_id'], unique=False)
 
     op.create_table('status_lists',
     sa.Column('number', sa.Integer(), autoincrement=False, nullable=False),
@@ -267,7 +443,10 @@ def upgrade() -> None:
     sa.Column('kind', sa.String(length=64), nullable=False),
     sa.Column('ground', sa.String(length=64), nullable=True),
     sa.Column('payer', sa.String(length=64), nullable=False),
+    sa.Column('terms', sa.String(length=32), nullable=False),
     sa.Column('monthly_cents', sa.Integer(), nullable=False),
+    sa.Column('unit_ceiling_cents', sa.Integer(), nullable=True),
+    sa.Column('ceiling_cents', sa.Integer(), nullable=True),
     sa.Column('accrual', sa.String(length=32), nullable=False),
     sa.Column('carry_over', sa.String(length=32), nullable=False),
     sa.Column('grace', sa.String(length=8), nullable=False),
@@ -280,7 +459,8 @@ def upgrade() -> None:
     sa.Column('notice_id', sa.Uuid(), nullable=True),
     sa.Column('decision_id', sa.Uuid(), nullable=False),
     sa.Column('approved_at', sa.DateTime(timezone=True), nullable=False),
-    sa.CheckConstraint('monthly_cents > 0', name=op.f('ck_approvals_brings_something')),
+    sa.CheckConstraint("(terms = 'monthly' AND monthly_cents > 0) OR (terms <> 'monthly' AND monthly_cents = 0)", name=op.f('ck_approvals_brings_something')),
+    sa.CheckConstraint('unit_ceiling_cents >= 0 AND ceiling_cents >= 0', name=op.f('ck_approvals_ceilings_not_below_zero')),
     sa.CheckConstraint('until >= since', name=op.f('ck_approvals_until_after_since')),
     sa.CheckConstraint('usable_until >= until', name=op.f('ck_approvals_usable_to_the_end')),
     sa.ForeignKeyConstraint(['account_id'], ['ledger_accounts.id'], name=op.f('fk_approvals_account_id_ledger_accounts')),
@@ -296,6 +476,27 @@ def upgrade() -> None:
         batch_op.create_index('ix_approvals_state_until', ['state', 'until'], unique=False)
         batch_op.create_index('uq_approvals_active', ['person_id', 'kind'], unique=True, sqlite_where=sa.text("state = 'active'"), postgresql_where=sa.text("state = 'active'"))
 
+    op.create_table('assessed',
+    sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('essence', sa.Text(), nullable=False),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_assessed_person_id_persons')),
+    sa.PrimaryKeyConstraint('person_id', name=op.f('pk_assessed')),
+    info={'person': 'person_id'}
+    )
+    op.create_table('assessment_run_persons',
+    sa.Column('run_id', sa.Uuid(), nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('rank', sa.Integer(), nullable=False),
+    sa.Column('ends', sa.Integer(), nullable=False),
+    sa.Column('essence', sa.Text(), nullable=False),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_assessment_run_persons_person_id_persons')),
+    sa.ForeignKeyConstraint(['run_id'], ['assessment_runs.id'], name=op.f('fk_assessment_run_persons_run_id_assessment_runs')),
+    sa.PrimaryKeyConstraint('run_id', 'person_id', name=op.f('pk_assessment_run_persons')),
+    info={'person': 'person_id'}
+    )
+    with op.batch_alter_table('assessment_run_persons', schema=None) as batch_op:
+        batch_op.create_index('ix_assessment_run_persons_next', ['run_id', 'rank', 'person_id'], unique=False)
+
     op.create_table('current_facts',
     sa.Column('person_id', sa.Uuid(), nullable=False),
     sa.Column('on_day', sa.Date(), nullable=False),
@@ -309,6 +510,8 @@ def upgrade() -> None:
     sa.Column('birth_date_latest__until', sa.Date(), nullable=True),
     sa.Column('main_residence', sa.Boolean(), nullable=True),
     sa.Column('main_residence__until', sa.Date(), nullable=True),
+    sa.Column('district', sa.String(length=64), nullable=True),
+    sa.Column('district__until', sa.Date(), nullable=True),
     sa.Column('deceased', sa.Boolean(), nullable=False),
     sa.Column('deceased__until', sa.Date(), nullable=True),
     sa.Column('address_blocked', sa.Boolean(), nullable=False),
@@ -335,8 +538,14 @@ def upgrade() -> None:
     sa.Column('sgb14__until', sa.Date(), nullable=True),
     sa.Column('elternbeitrag_befreit', sa.Boolean(), nullable=True),
     sa.Column('elternbeitrag_befreit__until', sa.Date(), nullable=True),
+    sa.Column('early_support', sa.Boolean(), nullable=True),
+    sa.Column('early_support__until', sa.Date(), nullable=True),
+    sa.Column('nursing_home', sa.Boolean(), nullable=True),
+    sa.Column('nursing_home__until', sa.Date(), nullable=True),
     sa.Column('kindergeld', sa.Boolean(), nullable=True),
     sa.Column('kindergeld__until', sa.Date(), nullable=True),
+    sa.Column('kindergeld_recipient', sa.Boolean(), nullable=True),
+    sa.Column('kindergeld_recipient__until', sa.Date(), nullable=True),
     sa.Column('school_stage', sa.String(length=64), nullable=True),
     sa.Column('school_stage__until', sa.Date(), nullable=True),
     sa.Column('school_full_time', sa.Boolean(), nullable=True),
@@ -347,12 +556,22 @@ def upgrade() -> None:
     sa.Column('childcare_enrolment__until', sa.Date(), nullable=True),
     sa.Column('takes_communal_lunch', sa.Boolean(), nullable=True),
     sa.Column('takes_communal_lunch__until', sa.Date(), nullable=True),
+    sa.Column('learning_need_confirmed', sa.Boolean(), nullable=True),
+    sa.Column('learning_need_confirmed__until', sa.Date(), nullable=True),
+    sa.Column('comparable_learning_offer', sa.Boolean(), nullable=True),
+    sa.Column('comparable_learning_offer__until', sa.Date(), nullable=True),
+    sa.Column('learning_support_decision', sa.String(length=64), nullable=True),
+    sa.Column('learning_support_decision__until', sa.Date(), nullable=True),
+    sa.Column('learning_support_amount', sa.BigInteger(), nullable=True),
+    sa.Column('learning_support_amount__until', sa.Date(), nullable=True),
     sa.Column('school_route_m', sa.BigInteger(), nullable=True),
     sa.Column('school_route_m__until', sa.Date(), nullable=True),
     sa.Column('dangerous_route', sa.Boolean(), nullable=True),
     sa.Column('dangerous_route__until', sa.Date(), nullable=True),
     sa.Column('nearest_school', sa.Boolean(), nullable=True),
     sa.Column('nearest_school__until', sa.Date(), nullable=True),
+    sa.Column('transport_paid_by_others', sa.Boolean(), nullable=True),
+    sa.Column('transport_paid_by_others__until', sa.Date(), nullable=True),
     sa.Column('school_authority_participates', sa.Boolean(), nullable=True),
     sa.Column('school_authority_participates__until', sa.Date(), nullable=True),
     sa.Column('household_net_income', sa.BigInteger(), nullable=True),
@@ -487,6 +706,16 @@ def upgrade() -> None:
     with op.batch_alter_table('ledger_postings', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_ledger_postings_account_id'), ['account_id'], unique=False)
 
+    op.create_table('likemarks',
+    sa.Column('mark', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_likemarks_person_id_persons')),
+    sa.PrimaryKeyConstraint('mark', 'person_id', name=op.f('pk_likemarks')),
+    info={'person': 'person_id'}
+    )
+    with op.batch_alter_table('likemarks', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_likemarks_person_id'), ['person_id'], unique=False)
+
     op.create_table('logins',
     sa.Column('principal_id', sa.Uuid(), nullable=False),
     sa.Column('person_id', sa.Uuid(), nullable=False),
@@ -528,7 +757,10 @@ def upgrade() -> None:
     sa.Column('kept_id', sa.Uuid(), nullable=False),
     sa.Column('merged_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('merged_by', sa.Uuid(), nullable=True),
+    sa.Column('undone_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('undone_by', sa.Uuid(), nullable=True),
     sa.CheckConstraint('gone_id <> kept_id', name=op.f('ck_merges_two_persons')),
+    sa.CheckConstraint('undone_by IS NULL OR undone_at IS NOT NULL', name=op.f('ck_merges_undone_by_somebody_at_a_moment')),
     sa.ForeignKeyConstraint(['gone_id'], ['persons.id'], name=op.f('fk_merges_gone_id_persons')),
     sa.ForeignKeyConstraint(['kept_id'], ['persons.id'], name=op.f('fk_merges_kept_id_persons')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_merges')),
@@ -537,6 +769,7 @@ def upgrade() -> None:
     with op.batch_alter_table('merges', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_merges_gone_id'), ['gone_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_merges_kept_id'), ['kept_id'], unique=False)
+        batch_op.create_index('uq_merges_standing', ['gone_id'], unique=True, sqlite_where=sa.text('undone_at IS NULL'), postgresql_where=sa.text('undone_at IS NULL'))
 
     op.create_table('name_marks',
     sa.Column('mark', sa.Integer(), autoincrement=False, nullable=False),
@@ -610,6 +843,44 @@ def upgrade() -> None:
     with op.batch_alter_table('registers', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_registers_kind'), ['kind'], unique=False)
 
+    op.create_table('release_checks',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('release_id', sa.Uuid(), nullable=False),
+    sa.Column('content_hash', sa.String(length=64), nullable=False),
+    sa.Column('base_hash', sa.String(length=64), nullable=False),
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('state', sa.String(length=32), nullable=False),
+    sa.Column('asked_by', sa.Uuid(), nullable=False),
+    sa.Column('asked_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('simulation_id', sa.Uuid(), nullable=True),
+    sa.Column('ends_many', sa.Boolean(), nullable=False),
+    sa.CheckConstraint("(state = 'waiting') = (finished_at IS NULL)", name=op.f('ck_release_checks_finished_or_waiting')),
+    sa.ForeignKeyConstraint(['release_id'], ['releases.id'], name=op.f('fk_release_checks_release_id_releases')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_release_checks')),
+    info={'person': None, 'why': 'what the gate found about rules'}
+    )
+    with op.batch_alter_table('release_checks', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_release_checks_release_id'), ['release_id'], unique=False)
+        batch_op.create_index('uq_release_checks_running', ['release_id'], unique=True, sqlite_where=sa.text("state = 'waiting'"), postgresql_where=sa.text("state = 'waiting'"))
+
+    op.create_table('release_revisions',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('release_id', sa.Uuid(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('author_id', sa.Uuid(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('form', sa.String(length=32), nullable=False),
+    sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('content_hash', sa.String(length=64), nullable=False),
+    sa.ForeignKeyConstraint(['release_id'], ['releases.id'], name=op.f('fk_release_revisions_release_id_releases')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_release_revisions')),
+    sa.UniqueConstraint('release_id', 'version', name=op.f('uq_release_revisions_release_id_version')),
+    info={'person': None, 'why': 'rules as their authors wrote them'}
+    )
+    with op.batch_alter_table('release_revisions', schema=None) as batch_op:
+        batch_op.create_index('ix_release_revisions_release_id_author_id', ['release_id', 'author_id'], unique=False)
+
     op.create_table('rule_versions',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('programme', sa.String(length=64), nullable=False),
@@ -617,19 +888,27 @@ def upgrade() -> None:
     sa.Column('until', sa.Date(), nullable=True),
     sa.Column('rule_hash', sa.String(length=64), nullable=False),
     sa.Column('content', sa.JSON(), nullable=False),
+    sa.Column('written', sa.Text(), nullable=False),
+    sa.Column('form', sa.String(length=16), nullable=False),
     sa.Column('statute', sa.String(length=400), nullable=False),
     sa.Column('status', sa.String(length=32), nullable=False),
+    sa.Column('release_id', sa.Uuid(), nullable=True),
     sa.Column('author_id', sa.Uuid(), nullable=True),
     sa.Column('approver_id', sa.Uuid(), nullable=True),
     sa.Column('loaded_at', sa.DateTime(timezone=True), nullable=False),
     sa.CheckConstraint('approver_id IS NULL OR approver_id <> author_id', name=op.f('ck_rule_versions_two_pairs_of_eyes')),
+    sa.CheckConstraint('release_id IS NULL OR (author_id IS NOT NULL AND approver_id IS NOT NULL)', name=op.f('ck_rule_versions_released_by_two')),
     sa.CheckConstraint('until IS NULL OR until >= since', name=op.f('ck_rule_versions_until_after_since')),
     sa.ForeignKeyConstraint(['programme'], ['programmes.slug'], name=op.f('fk_rule_versions_programme_programmes')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_rule_versions')),
-    sa.UniqueConstraint('programme', 'since', name=op.f('uq_rule_versions_programme_since')),
     sa.UniqueConstraint('rule_hash', name=op.f('uq_rule_versions_rule_hash')),
     info={'person': None, 'why': 'a rule'}
     )
+    with op.batch_alter_table('rule_versions', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_rule_versions_programme'), ['programme'], unique=False)
+        batch_op.create_index(batch_op.f('ix_rule_versions_release_id'), ['release_id'], unique=False)
+        batch_op.create_index('uq_rule_versions_active', ['programme', 'since'], unique=True, sqlite_where=sa.text("status = 'active'"), postgresql_where=sa.text("status = 'active'"))
+
     op.create_table('sessions',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('token_hash', sa.LargeBinary(), nullable=False),
@@ -710,6 +989,93 @@ def upgrade() -> None:
     with op.batch_alter_table('venues', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_venues_partner_id'), ['partner_id'], unique=False)
 
+    op.create_table('wallet_grants',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('principal_id', sa.Uuid(), nullable=True),
+    sa.Column('programme', sa.String(length=64), nullable=True),
+    sa.Column('client_id', sa.String(length=256), nullable=True),
+    sa.Column('is_authenticated', sa.Boolean(), nullable=False),
+    sa.Column('instance', sa.String(length=43), nullable=True),
+    sa.Column('scope', sa.String(length=64), nullable=True),
+    sa.Column('by_details', sa.Boolean(), nullable=False),
+    sa.Column('granted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint('instance IS NULL OR client_id IS NOT NULL', name=op.f('ck_wallet_grants_an_instance_is_of_a_client')),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_wallet_grants_person_id_persons')),
+    sa.ForeignKeyConstraint(['principal_id'], ['principals.id'], name=op.f('fk_wallet_grants_principal_id_principals')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_wallet_grants')),
+    info={'person': 'person_id'}
+    )
+    with op.batch_alter_table('wallet_grants', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_wallet_grants_expires_at'), ['expires_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_wallet_grants_person_id'), ['person_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_wallet_grants_principal_id'), ['principal_id'], unique=False)
+
+    op.create_table('worked_cases',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('programme', sa.String(length=64), nullable=False),
+    sa.Column('name', sa.String(length=400), nullable=False),
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('content', sa.JSON(), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
+    sa.Column('status', sa.String(length=32), nullable=False),
+    sa.Column('release_id', sa.Uuid(), nullable=True),
+    sa.Column('loaded_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['programme'], ['programmes.slug'], name=op.f('fk_worked_cases_programme_programmes')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_worked_cases')),
+    info={'person': None, 'why': 'a made-up person'}
+    )
+    with op.batch_alter_table('worked_cases', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_worked_cases_release_id'), ['release_id'], unique=False)
+        batch_op.create_index('uq_worked_cases_active', ['programme', 'name'], unique=True, sqlite_where=sa.text("status = 'active'"), postgresql_where=sa.text("status = 'active'"))
+
+    op.create_table('authorization_codes',
+    sa.Column('code_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('grant_id', sa.Uuid(), nullable=False),
+    sa.Column('redirect_uri', sa.String(length=2048), nullable=False),
+    sa.Column('code_challenge', sa.String(length=43), nullable=False),
+    sa.Column('dpop_jkt', sa.String(length=43), nullable=True),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('kept_until', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['grant_id'], ['wallet_grants.id'], name=op.f('fk_authorization_codes_grant_id_wallet_grants')),
+    sa.PrimaryKeyConstraint('code_hash', name=op.f('pk_authorization_codes')),
+    info={'person': None, 'why': 'whose it is stands with the grant'}
+    )
+    with op.batch_alter_table('authorization_codes', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_authorization_codes_grant_id'), ['grant_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_authorization_codes_kept_until'), ['kept_until'], unique=False)
+
+    op.create_table('benefit_requests',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('programme', sa.String(length=64), nullable=False),
+    sa.Column('ground', sa.String(length=64), nullable=False),
+    sa.Column('essence', sa.String(length=64), nullable=False),
+    sa.Column('state', sa.String(length=32), nullable=False),
+    sa.Column('content', sa.JSON(), nullable=False),
+    sa.Column('prepared_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_on', sa.Date(), nullable=False),
+    sa.Column('notice_id', sa.Uuid(), nullable=True),
+    sa.Column('accepted_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('received_on', sa.Date(), nullable=True),
+    sa.Column('channel', sa.String(length=32), nullable=True),
+    sa.Column('accepted_by', sa.Uuid(), nullable=True),
+    sa.CheckConstraint("(state IN ('accepted', 'closed')) = (accepted_at IS NOT NULL AND received_on IS NOT NULL)", name=op.f('ck_benefit_requests_accepted_says_when')),
+    sa.ForeignKeyConstraint(['notice_id'], ['notices.id'], name=op.f('fk_benefit_requests_notice_id_notices')),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_benefit_requests_person_id_persons')),
+    sa.ForeignKeyConstraint(['programme'], ['programmes.slug'], name=op.f('fk_benefit_requests_programme_programmes')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_benefit_requests')),
+    info={'person': 'person_id'}
+    )
+    with op.batch_alter_table('benefit_requests', schema=None) as batch_op:
+        batch_op.create_index('ix_benefit_requests_expires_on', ['expires_on'], unique=False, sqlite_where=sa.text("state IN ('prepared', 'open')"), postgresql_where=sa.text("state IN ('prepared', 'open')"))
+        batch_op.create_index(batch_op.f('ix_benefit_requests_notice_id'), ['notice_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_benefit_requests_person_id'), ['person_id'], unique=False)
+        batch_op.create_index('uq_benefit_requests_live', ['person_id', 'programme'], unique=True, sqlite_where=sa.text("state <> 'closed'"), postgresql_where=sa.text("state <> 'closed'"))
+
     op.create_table('completions',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('register_id', sa.Uuid(), nullable=False),
@@ -725,6 +1091,50 @@ def upgrade() -> None:
     with op.batch_alter_table('completions', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_completions_register_id'), ['register_id'], unique=False)
 
+    op.create_table('credential_deferrals',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('transaction_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('grant_id', sa.Uuid(), nullable=False),
+    sa.Column('keys', sa.JSON(), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('done_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['grant_id'], ['wallet_grants.id'], name=op.f('fk_credential_deferrals_grant_id_wallet_grants')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_credential_deferrals')),
+    sa.UniqueConstraint('transaction_hash', name=op.f('uq_credential_deferrals_transaction_hash')),
+    info={'person': None, 'why': 'whose they are stands with the grant'}
+    )
+    with op.batch_alter_table('credential_deferrals', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_credential_deferrals_expires_at'), ['expires_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_credential_deferrals_grant_id'), ['grant_id'], unique=False)
+
+    op.create_table('credential_offers',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('programme', sa.String(length=64), nullable=True),
+    sa.Column('reference_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('sealed', sa.LargeBinary(), nullable=False),
+    sa.Column('code_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('state_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('pin_hash', sa.LargeBinary(), nullable=True),
+    sa.Column('wrong_pins', sa.Integer(), nullable=False),
+    sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('grant_id', sa.Uuid(), nullable=True),
+    sa.CheckConstraint('wrong_pins BETWEEN 0 AND 5', name=op.f('ck_credential_offers_so_many_tries')),
+    sa.ForeignKeyConstraint(['grant_id'], ['wallet_grants.id'], name=op.f('fk_credential_offers_grant_id_wallet_grants')),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_credential_offers_person_id_persons')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_credential_offers')),
+    sa.UniqueConstraint('code_hash', name=op.f('uq_credential_offers_code_hash')),
+    sa.UniqueConstraint('reference_hash', name=op.f('uq_credential_offers_reference_hash')),
+    sa.UniqueConstraint('state_hash', name=op.f('uq_credential_offers_state_hash')),
+    info={'person': 'person_id'}
+    )
+    with op.batch_alter_table('credential_offers', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_credential_offers_expires_at'), ['expires_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_credential_offers_grant_id'), ['grant_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_credential_offers_person_id'), ['person_id'], unique=False)
+
     op.create_table('credentials',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('person_id', sa.Uuid(), nullable=False),
@@ -738,6 +1148,7 @@ def upgrade() -> None:
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('device_id', sa.Uuid(), nullable=True),
     sa.Column('holder_point', sa.LargeBinary(), nullable=True),
+    sa.Column('batch_id', sa.Uuid(), nullable=True),
     sa.Column('card_hash', sa.LargeBinary(), nullable=True),
     sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('revoked_for', sa.String(length=32), nullable=True),
@@ -755,11 +1166,28 @@ def upgrade() -> None:
     info={'person': 'person_id'}
     )
     with op.batch_alter_table('credentials', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_credentials_batch_id'), ['batch_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_credentials_device_id'), ['device_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_credentials_expires_at'), ['expires_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_credentials_issued_at'), ['issued_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_credentials_key_id'), ['key_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_credentials_person_id'), ['person_id'], unique=False)
+
+    op.create_table('credentials_handed_over',
+    sa.Column('batch_id', sa.Uuid(), nullable=False),
+    sa.Column('notification_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('grant_id', sa.Uuid(), nullable=False),
+    sa.Column('handed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('last_event', sa.String(length=32), nullable=True),
+    sa.Column('kept_until', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['grant_id'], ['wallet_grants.id'], name=op.f('fk_credentials_handed_over_grant_id_wallet_grants')),
+    sa.PrimaryKeyConstraint('batch_id', name=op.f('pk_credentials_handed_over')),
+    sa.UniqueConstraint('notification_hash', name=op.f('uq_credentials_handed_over_notification_hash')),
+    info={'person': None, 'why': 'whose they are stands with the grant'}
+    )
+    with op.batch_alter_table('credentials_handed_over', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_credentials_handed_over_grant_id'), ['grant_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_credentials_handed_over_kept_until'), ['kept_until'], unique=False)
 
     op.create_table('credited_months',
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -824,6 +1252,7 @@ def upgrade() -> None:
     sa.Column('declared', sa.BigInteger(), nullable=False),
     sa.Column('rows', sa.BigInteger(), nullable=False),
     sa.Column('done', sa.BigInteger(), nullable=False),
+    sa.Column('tally', sa.JSON(), nullable=False),
     sa.Column('phase', sa.String(length=32), nullable=False),
     sa.Column('reached', sa.Uuid(), nullable=True),
     sa.Column('ends', sa.BigInteger(), nullable=False),
@@ -879,6 +1308,7 @@ def upgrade() -> None:
         batch_op.create_index('ix_entitlements_ends_on_ending', ['ends_on'], unique=False, sqlite_where=sa.text("status = 'ending'"), postgresql_where=sa.text("status = 'ending'"))
         batch_op.create_index(batch_op.f('ix_entitlements_notice_id'), ['notice_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_entitlements_person_id'), ['person_id'], unique=False)
+        batch_op.create_index('ix_entitlements_until_active', ['until'], unique=False, sqlite_where=sa.text("status = 'active'"), postgresql_where=sa.text("status = 'active'"))
         batch_op.create_index('uq_entitlements_standing', ['person_id', 'programme'], unique=True, sqlite_where=sa.text("status IN ('active', 'ending')"), postgresql_where=sa.text("status IN ('active', 'ending')"))
 
     op.create_table('households',
@@ -923,6 +1353,22 @@ def upgrade() -> None:
     with op.batch_alter_table('links', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_links_person_id'), ['person_id'], unique=False)
 
+    op.create_table('merged_rows',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('merge_id', sa.Uuid(), nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('table', sa.String(length=64), nullable=False),
+    sa.Column('row_id', sa.Uuid(), nullable=True),
+    sa.Column('was', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['merge_id'], ['merges.id'], name=op.f('fk_merged_rows_merge_id_merges')),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_merged_rows_person_id_persons')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_merged_rows')),
+    info={'person': 'person_id'}
+    )
+    with op.batch_alter_table('merged_rows', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_merged_rows_merge_id'), ['merge_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_merged_rows_person_id'), ['person_id'], unique=False)
+
     op.create_table('offers',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('venue_id', sa.Uuid(), nullable=False),
@@ -951,11 +1397,27 @@ def upgrade() -> None:
     with op.batch_alter_table('offers', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_offers_venue_id'), ['venue_id'], unique=False)
 
+    op.create_table('release_check_steps',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('check_id', sa.Uuid(), nullable=False),
+    sa.Column('step', sa.String(length=32), nullable=False),
+    sa.Column('position', sa.Integer(), nullable=False),
+    sa.Column('state', sa.String(length=32), nullable=False),
+    sa.Column('findings', sa.JSON(), nullable=False),
+    sa.Column('counts', sa.JSON(), nullable=False),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['check_id'], ['release_checks.id'], name=op.f('fk_release_check_steps_check_id_release_checks')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_release_check_steps')),
+    sa.UniqueConstraint('check_id', 'step', name=op.f('uq_release_check_steps_check_id_step')),
+    info={'person': None, 'why': 'findings name rules, cases and counts'}
+    )
     op.create_table('reviews',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('register_id', sa.Uuid(), nullable=False),
     sa.Column('number_hash', sa.LargeBinary(), nullable=False),
     sa.Column('sealed_number', sa.LargeBinary(), nullable=False),
+    sa.Column('sealed_identity', sa.LargeBinary(), nullable=True),
+    sa.Column('later_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('state', sa.String(length=32), nullable=False),
     sa.Column('person_id', sa.Uuid(), nullable=True),
     sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),
@@ -997,16 +1459,35 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('venue', 'hour', 'what', name=op.f('pk_visit_counts')),
     info={'person': None, 'why': 'a number per venue and hour'}
     )
-    op.create_table('delivery_rows',
+    op.create_table('wallet_tokens',
+    sa.Column('token_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('kind', sa.String(length=32), nullable=False),
+    sa.Column('grant_id', sa.Uuid(), nullable=False),
+    sa.Column('jkt', sa.String(length=43), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['grant_id'], ['wallet_grants.id'], name=op.f('fk_wallet_tokens_grant_id_wallet_grants')),
+    sa.PrimaryKeyConstraint('token_hash', name=op.f('pk_wallet_tokens')),
+    info={'person': None, 'why': 'whose it is stands with the grant'}
+    )
+    with op.batch_alter_table('wallet_tokens', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_wallet_tokens_expires_at'), ['expires_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_wallet_tokens_grant_id'), ['grant_id'], unique=False)
+
+    op.create_table('delivery_members',
     sa.Column('delivery_id', sa.Uuid(), nullable=False),
-    sa.Column('position', sa.BigInteger(), nullable=False),
-    sa.Column('part', sa.Integer(), nullable=False),
-    sa.Column('form', sa.String(length=16), nullable=False),
-    sa.Column('number_hash', sa.LargeBinary(), nullable=True),
-    sa.Column('household_hash', sa.LargeBinary(), nullable=True),
-    sa.Column('household_kind', sa.String(length=64), nullable=True),
-    sa.Column('identification_hash', sa.LargeBinary(), nullable=True),
-    sa.Column('sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('listing', sa.BigInteger(), nullable=False),
+    sa.Column('member', sa.BigInteger(), nullable=False),
+    sa.ForeignKeyConstraint(['delivery_id'], ['deliveries.id'], name=op.f('fk_delivery_members_delivery_id_deliveries')),
+    sa.PrimaryKeyConstraint('delivery_id', 'listing', 'member', name=op.f('pk_delivery_members')),
+    info={'person': None, 'why': 'two places in a delivery; whom they mean stands in `delivery_subjects`'}
+    )
+    with op.batch_alter_table('delivery_members', schema=None) as batch_op:
+        batch_op.create_index('ix_delivery_members_member', ['delivery_id', 'member'], unique=False)
+
+    op.create_table('delivery_statements',
+    sa.Column('delivery_id', sa.Uuid(), nullable=False),
+    sa.Column('number', sa.BigInteger(), nullable=False),
     sa.Column('kind', sa.String(length=64), nullable=True),
     sa.Column('value_int', sa.BigInteger(), nullable=True),
     sa.Column('value_text', sa.String(length=64), nullable=True),
@@ -1015,60 +1496,83 @@ def upgrade() -> None:
     sa.Column('valid_from', sa.Date(), nullable=True),
     sa.Column('valid_until', sa.Date(), nullable=True),
     sa.Column('valid_next', sa.Date(), nullable=True),
-    sa.Column('stated_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('item_id', sa.Uuid(), nullable=False),
+    sa.Column('stated_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['delivery_id'], ['deliveries.id'], name=op.f('fk_delivery_statements_delivery_id_deliveries')),
+    sa.PrimaryKeyConstraint('delivery_id', 'number', name=op.f('pk_delivery_statements')),
+    info={'person': None, 'why': 'a fact, its value and its days, about nobody'}
+    )
+    op.create_table('delivery_subjects',
+    sa.Column('delivery_id', sa.Uuid(), nullable=False),
+    sa.Column('place', sa.BigInteger(), nullable=False),
+    sa.Column('about', sa.String(length=32), nullable=False),
+    sa.Column('number_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('household_kind', sa.String(length=64), nullable=True),
+    sa.Column('identification_hash', sa.LargeBinary(), nullable=True),
+    sa.Column('sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('explained_at', sa.BigInteger(), nullable=True),
+    sa.Column('statement', sa.BigInteger(), nullable=True),
+    sa.Column('item_id', sa.Uuid(), nullable=True),
     sa.Column('person_id', sa.Uuid(), nullable=True),
     sa.Column('household_id', sa.Uuid(), nullable=True),
     sa.Column('anchor', sa.Uuid(), nullable=True),
+    sa.Column('settles', sa.Boolean(), nullable=False),
     sa.Column('result', sa.String(length=24), nullable=True),
-    sa.ForeignKeyConstraint(['delivery_id'], ['deliveries.id'], name=op.f('fk_delivery_rows_delivery_id_deliveries')),
-    sa.PrimaryKeyConstraint('delivery_id', 'position', 'part', name=op.f('pk_delivery_rows')),
-    info={'person': 'person_id'}
-    )
-    with op.batch_alter_table('delivery_rows', schema=None) as batch_op:
-        batch_op.create_index('ix_delivery_rows_anchor', ['delivery_id', 'anchor'], unique=False)
-        batch_op.create_index('ix_delivery_rows_household_hash', ['delivery_id', 'household_hash'], unique=False)
-        batch_op.create_index('ix_delivery_rows_identification_hash', ['delivery_id', 'identification_hash'], unique=False)
-        batch_op.create_index('ix_delivery_rows_number_hash', ['delivery_id', 'number_hash'], unique=False)
-        batch_op.create_index('ix_delivery_rows_person_id', ['person_id', 'delivery_id'], unique=False)
-
-    op.create_table('facts',
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.Column('person_id', sa.Uuid(), nullable=True),
-    sa.Column('household_id', sa.Uuid(), nullable=True),
-    sa.Column('kind', sa.String(length=64), nullable=False),
-    sa.Column('value_int', sa.BigInteger(), nullable=True),
-    sa.Column('value_text', sa.String(length=64), nullable=True),
-    sa.Column('value_day', sa.Date(), nullable=True),
-    sa.Column('withdrawn', sa.Boolean(), nullable=False),
-    sa.Column('valid_from', sa.Date(), nullable=False),
-    sa.Column('valid_until', sa.Date(), nullable=False),
-    sa.Column('valid_next', sa.Date(), nullable=False),
-    sa.Column('stated_from', sa.Date(), nullable=False),
-    sa.Column('stated_next', sa.Date(), nullable=False),
-    sa.Column('stated_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('confirmed_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('known_from', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('known_until', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('register_id', sa.Uuid(), nullable=False),
-    sa.Column('delivery_id', sa.Uuid(), nullable=True),
-    sa.CheckConstraint('(person_id IS NULL) <> (household_id IS NULL)', name=op.f('ck_facts_about_one')),
-    sa.CheckConstraint('known_until IS NULL OR known_until >= known_from', name=op.f('ck_facts_known_in_order')),
-    sa.CheckConstraint('stated_next > stated_from', name=op.f('ck_facts_stated_days_in_order')),
-    sa.CheckConstraint('valid_next > valid_from AND valid_until >= valid_from', name=op.f('ck_facts_days_in_order')),
-    sa.CheckConstraint('withdrawn = (value_int IS NULL AND value_text IS NULL AND value_day IS NULL)', name=op.f('ck_facts_one_value')),
-    sa.ForeignKeyConstraint(['household_id'], ['households.id'], name=op.f('fk_facts_household_id_households')),
-    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_facts_person_id_persons')),
-    sa.ForeignKeyConstraint(['register_id'], ['registers.id'], name=op.f('fk_facts_register_id_registers')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_facts')),
+    sa.ForeignKeyConstraint(['delivery_id'], ['deliveries.id'], name=op.f('fk_delivery_subjects_delivery_id_deliveries')),
+    sa.PrimaryKeyConstraint('delivery_id', 'place', name=op.f('pk_delivery_subjects')),
     info={'person': 'person_id', 'also': 'household_id'}
     )
-    with op.batch_alter_table('facts', schema=None) as batch_op:
-        batch_op.create_index('ix_facts_household_id_kind', ['household_id', 'kind'], unique=False)
-        batch_op.create_index('ix_facts_person_id_kind', ['person_id', 'kind'], unique=False)
-        batch_op.create_index('ix_facts_register_id_person_id', ['register_id', 'person_id'], unique=False, sqlite_where=sa.text('known_until IS NULL'), postgresql_where=sa.text('known_until IS NULL'))
-        batch_op.create_index('uq_facts_current_household', ['household_id', 'kind', 'register_id', 'valid_from'], unique=True, sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
-        batch_op.create_index('uq_facts_current_person', ['person_id', 'kind', 'register_id', 'valid_from'], unique=True, sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
+    with op.batch_alter_table('delivery_subjects', schema=None) as batch_op:
+        batch_op.create_index('ix_delivery_subjects_anchor', ['delivery_id', 'anchor'], unique=False)
+        batch_op.create_index('ix_delivery_subjects_household_id', ['household_id', 'delivery_id'], unique=False, sqlite_where=sa.text('household_id IS NOT NULL'), postgresql_where=sa.text('household_id IS NOT NULL'))
+        batch_op.create_index('ix_delivery_subjects_identification_hash', ['identification_hash', 'delivery_id'], unique=False, sqlite_where=sa.text('identification_hash IS NOT NULL'), postgresql_where=sa.text('identification_hash IS NOT NULL'))
+        batch_op.create_index('ix_delivery_subjects_number_hash', ['delivery_id', 'number_hash'], unique=False)
+        batch_op.create_index('ix_delivery_subjects_person_id', ['person_id', 'delivery_id'], unique=False, sqlite_where=sa.text('person_id IS NOT NULL'), postgresql_where=sa.text('person_id IS NOT NULL'))
+
+    op.create_table('end_warnings',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('entitlement_id', sa.Uuid(), nullable=False),
+    sa.Column('until', sa.Date(), nullable=False),
+    sa.Column('stage', sa.Integer(), nullable=False),
+    sa.Column('announced', sa.Boolean(), nullable=False),
+    sa.Column('notice_id', sa.Uuid(), nullable=True),
+    sa.Column('warned_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint('stage > 0', name=op.f('ck_end_warnings_days_ahead')),
+    sa.ForeignKeyConstraint(['entitlement_id'], ['entitlements.id'], name=op.f('fk_end_warnings_entitlement_id_entitlements')),
+    sa.ForeignKeyConstraint(['notice_id'], ['notices.id'], name=op.f('fk_end_warnings_notice_id_notices')),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_end_warnings_person_id_persons')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_end_warnings')),
+    sa.UniqueConstraint('entitlement_id', 'until', 'stage', name=op.f('uq_end_warnings_entitlement_id_until_stage')),
+    info={'person': 'person_id'}
+    )
+    with op.batch_alter_table('end_warnings', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_end_warnings_notice_id'), ['notice_id'], unique=False)
+        batch_op.create_index('ix_end_warnings_open', ['entitlement_id'], unique=False, sqlite_where=sa.text('closed_at IS NULL AND notice_id IS NOT NULL'), postgresql_where=sa.text('closed_at IS NULL AND notice_id IS NOT NULL'))
+        batch_op.create_index(batch_op.f('ix_end_warnings_person_id'), ['person_id'], unique=False)
+
+    op.create_table('link_moves',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('link_id', sa.Uuid(), nullable=False),
+    sa.Column('register_id', sa.Uuid(), nullable=False),
+    sa.Column('from_id', sa.Uuid(), nullable=False),
+    sa.Column('to_id', sa.Uuid(), nullable=False),
+    sa.Column('moved_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('moved_by', sa.Uuid(), nullable=True),
+    sa.Column('undone_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('undone_by', sa.Uuid(), nullable=True),
+    sa.CheckConstraint('from_id <> to_id', name=op.f('ck_link_moves_two_persons')),
+    sa.ForeignKeyConstraint(['from_id'], ['persons.id'], name=op.f('fk_link_moves_from_id_persons')),
+    sa.ForeignKeyConstraint(['link_id'], ['links.id'], name=op.f('fk_link_moves_link_id_links')),
+    sa.ForeignKeyConstraint(['register_id'], ['registers.id'], name=op.f('fk_link_moves_register_id_registers')),
+    sa.ForeignKeyConstraint(['to_id'], ['persons.id'], name=op.f('fk_link_moves_to_id_persons')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_link_moves')),
+    info={'person': 'to_id', 'also': 'from_id'}
+    )
+    with op.batch_alter_table('link_moves', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_link_moves_from_id'), ['from_id'], unique=False)
+        batch_op.create_index('ix_link_moves_link_id', ['link_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_link_moves_to_id'), ['to_id'], unique=False)
 
     op.create_table('memberships',
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -1123,6 +1627,29 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_printed_cards_person_id'), ['person_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_printed_cards_replaced_by'), ['replaced_by'], unique=False)
         batch_op.create_index('uq_printed_cards_in_force', ['person_id'], unique=True, sqlite_where=sa.text('ended_at IS NULL'), postgresql_where=sa.text('ended_at IS NULL'))
+
+    op.create_table('pushed_requests',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('uri_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('client_id', sa.String(length=256), nullable=False),
+    sa.Column('client_name', sa.String(length=100), nullable=True),
+    sa.Column('instance', sa.String(length=43), nullable=True),
+    sa.Column('redirect_uri', sa.String(length=2048), nullable=False),
+    sa.Column('state', sa.String(length=2048), nullable=True),
+    sa.Column('code_challenge', sa.String(length=43), nullable=False),
+    sa.Column('scope', sa.String(length=64), nullable=True),
+    sa.Column('dpop_jkt', sa.String(length=43), nullable=True),
+    sa.Column('offer_id', sa.Uuid(), nullable=True),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('decided_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['offer_id'], ['credential_offers.id'], name=op.f('fk_pushed_requests_offer_id_credential_offers')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_pushed_requests')),
+    sa.UniqueConstraint('uri_hash', name=op.f('uq_pushed_requests_uri_hash')),
+    info={'person': None, 'why': "a wallet's wish; whose it becomes stands with the grant"}
+    )
+    with op.batch_alter_table('pushed_requests', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_pushed_requests_expires_at'), ['expires_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_pushed_requests_offer_id'), ['offer_id'], unique=False)
 
     op.create_table('redemptions',
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -1215,6 +1742,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_redemptions_hour'))
 
     op.drop_table('redemptions')
+    with op.batch_alter_table('pushed_requests', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_pushed_requests_offer_id'))
+        batch_op.drop_index(batch_op.f('ix_pushed_requests_expires_at'))
+
+    op.drop_table('pushed_requests')
     with op.batch_alter_table('printed_cards', schema=None) as batch_op:
         batch_op.drop_index('uq_printed_cards_in_force', sqlite_where=sa.text('ended_at IS NULL'), postgresql_where=sa.text('ended_at IS NULL'))
         batch_op.drop_index(batch_op.f('ix_printed_cards_replaced_by'))
@@ -1227,22 +1759,36 @@ def downgrade() -> None:
         batch_op.drop_index('ix_memberships_household_id')
 
     op.drop_table('memberships')
-    with op.batch_alter_table('facts', schema=None) as batch_op:
-        batch_op.drop_index('uq_facts_current_person', sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
-        batch_op.drop_index('uq_facts_current_household', sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
-        batch_op.drop_index('ix_facts_register_id_person_id', sqlite_where=sa.text('known_until IS NULL'), postgresql_where=sa.text('known_until IS NULL'))
-        batch_op.drop_index('ix_facts_person_id_kind')
-        batch_op.drop_index('ix_facts_household_id_kind')
+    with op.batch_alter_table('link_moves', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_link_moves_to_id'))
+        batch_op.drop_index('ix_link_moves_link_id')
+        batch_op.drop_index(batch_op.f('ix_link_moves_from_id'))
 
-    op.drop_table('facts')
-    with op.batch_alter_table('delivery_rows', schema=None) as batch_op:
-        batch_op.drop_index('ix_delivery_rows_person_id')
-        batch_op.drop_index('ix_delivery_rows_number_hash')
-        batch_op.drop_index('ix_delivery_rows_identification_hash')
-        batch_op.drop_index('ix_delivery_rows_household_hash')
-        batch_op.drop_index('ix_delivery_rows_anchor')
+    op.drop_table('link_moves')
+    with op.batch_alter_table('end_warnings', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_end_warnings_person_id'))
+        batch_op.drop_index('ix_end_warnings_open', sqlite_where=sa.text('closed_at IS NULL AND notice_id IS NOT NULL'), postgresql_where=sa.text('closed_at IS NULL AND notice_id IS NOT NULL'))
+        batch_op.drop_index(batch_op.f('ix_end_warnings_notice_id'))
 
-    op.drop_table('delivery_rows')
+    op.drop_table('end_warnings')
+    with op.batch_alter_table('delivery_subjects', schema=None) as batch_op:
+        batch_op.drop_index('ix_delivery_subjects_person_id', sqlite_where=sa.text('person_id IS NOT NULL'), postgresql_where=sa.text('person_id IS NOT NULL'))
+        batch_op.drop_index('ix_delivery_subjects_number_hash')
+        batch_op.drop_index('ix_delivery_subjects_identification_hash', sqlite_where=sa.text('identification_hash IS NOT NULL'), postgresql_where=sa.text('identification_hash IS NOT NULL'))
+        batch_op.drop_index('ix_delivery_subjects_household_id', sqlite_where=sa.text('household_id IS NOT NULL'), postgresql_where=sa.text('household_id IS NOT NULL'))
+        batch_op.drop_index('ix_delivery_subjects_anchor')
+
+    op.drop_table('delivery_subjects')
+    op.drop_table('delivery_statements')
+    with op.batch_alter_table('delivery_members', schema=None) as batch_op:
+        batch_op.drop_index('ix_delivery_members_member')
+
+    op.drop_table('delivery_members')
+    with op.batch_alter_table('wallet_tokens', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_wallet_tokens_grant_id'))
+        batch_op.drop_index(batch_op.f('ix_wallet_tokens_expires_at'))
+
+    op.drop_table('wallet_tokens')
     op.drop_table('visit_counts')
     with op.batch_alter_table('scanners', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_scanners_venue_id'))
@@ -1252,10 +1798,16 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_reviews_person_id'))
 
     op.drop_table('reviews')
+    op.drop_table('release_check_steps')
     with op.batch_alter_table('offers', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_offers_venue_id'))
 
     op.drop_table('offers')
+    with op.batch_alter_table('merged_rows', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_merged_rows_person_id'))
+        batch_op.drop_index(batch_op.f('ix_merged_rows_merge_id'))
+
+    op.drop_table('merged_rows')
     with op.batch_alter_table('links', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_links_person_id'))
 
@@ -1267,6 +1819,7 @@ def downgrade() -> None:
     op.drop_table('households')
     with op.batch_alter_table('entitlements', schema=None) as batch_op:
         batch_op.drop_index('uq_entitlements_standing', sqlite_where=sa.text("status IN ('active', 'ending')"), postgresql_where=sa.text("status IN ('active', 'ending')"))
+        batch_op.drop_index('ix_entitlements_until_active', sqlite_where=sa.text("status = 'active'"), postgresql_where=sa.text("status = 'active'"))
         batch_op.drop_index(batch_op.f('ix_entitlements_person_id'))
         batch_op.drop_index(batch_op.f('ix_entitlements_notice_id'))
         batch_op.drop_index('ix_entitlements_ends_on_ending', sqlite_where=sa.text("status = 'ending'"), postgresql_where=sa.text("status = 'ending'"))
@@ -1288,18 +1841,58 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_credited_months_approval_id'))
 
     op.drop_table('credited_months')
+    with op.batch_alter_table('credentials_handed_over', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_credentials_handed_over_kept_until'))
+        batch_op.drop_index(batch_op.f('ix_credentials_handed_over_grant_id'))
+
+    op.drop_table('credentials_handed_over')
     with op.batch_alter_table('credentials', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_credentials_person_id'))
         batch_op.drop_index(batch_op.f('ix_credentials_key_id'))
         batch_op.drop_index(batch_op.f('ix_credentials_issued_at'))
         batch_op.drop_index(batch_op.f('ix_credentials_expires_at'))
         batch_op.drop_index(batch_op.f('ix_credentials_device_id'))
+        batch_op.drop_index(batch_op.f('ix_credentials_batch_id'))
 
     op.drop_table('credentials')
+    with op.batch_alter_table('credential_offers', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_credential_offers_person_id'))
+        batch_op.drop_index(batch_op.f('ix_credential_offers_grant_id'))
+        batch_op.drop_index(batch_op.f('ix_credential_offers_expires_at'))
+
+    op.drop_table('credential_offers')
+    with op.batch_alter_table('credential_deferrals', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_credential_deferrals_grant_id'))
+        batch_op.drop_index(batch_op.f('ix_credential_deferrals_expires_at'))
+
+    op.drop_table('credential_deferrals')
     with op.batch_alter_table('completions', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_completions_register_id'))
 
     op.drop_table('completions')
+    with op.batch_alter_table('benefit_requests', schema=None) as batch_op:
+        batch_op.drop_index('uq_benefit_requests_live', sqlite_where=sa.text("state <> 'closed'"), postgresql_where=sa.text("state <> 'closed'"))
+        batch_op.drop_index(batch_op.f('ix_benefit_requests_person_id'))
+        batch_op.drop_index(batch_op.f('ix_benefit_requests_notice_id'))
+        batch_op.drop_index('ix_benefit_requests_expires_on', sqlite_where=sa.text("state IN ('prepared', 'open')"), postgresql_where=sa.text("state IN ('prepared', 'open')"))
+
+    op.drop_table('benefit_requests')
+    with op.batch_alter_table('authorization_codes', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_authorization_codes_kept_until'))
+        batch_op.drop_index(batch_op.f('ix_authorization_codes_grant_id'))
+
+    op.drop_table('authorization_codes')
+    with op.batch_alter_table('worked_cases', schema=None) as batch_op:
+        batch_op.drop_index('uq_worked_cases_active', sqlite_where=sa.text("status = 'active'"), postgresql_where=sa.text("status = 'active'"))
+        batch_op.drop_index(batch_op.f('ix_worked_cases_release_id'))
+
+    op.drop_table('worked_cases')
+    with op.batch_alter_table('wallet_grants', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_wallet_grants_principal_id'))
+        batch_op.drop_index(batch_op.f('ix_wallet_grants_person_id'))
+        batch_op.drop_index(batch_op.f('ix_wallet_grants_expires_at'))
+
+    op.drop_table('wallet_grants')
     with op.batch_alter_table('venues', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_venues_partner_id'))
 
@@ -1321,7 +1914,21 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_sessions_principal_id'))
 
     op.drop_table('sessions')
+    with op.batch_alter_table('rule_versions', schema=None) as batch_op:
+        batch_op.drop_index('uq_rule_versions_active', sqlite_where=sa.text("status = 'active'"), postgresql_where=sa.text("status = 'active'"))
+        batch_op.drop_index(batch_op.f('ix_rule_versions_release_id'))
+        batch_op.drop_index(batch_op.f('ix_rule_versions_programme'))
+
     op.drop_table('rule_versions')
+    with op.batch_alter_table('release_revisions', schema=None) as batch_op:
+        batch_op.drop_index('ix_release_revisions_release_id_author_id')
+
+    op.drop_table('release_revisions')
+    with op.batch_alter_table('release_checks', schema=None) as batch_op:
+        batch_op.drop_index('uq_release_checks_running', sqlite_where=sa.text("state = 'waiting'"), postgresql_where=sa.text("state = 'waiting'"))
+        batch_op.drop_index(batch_op.f('ix_release_checks_release_id'))
+
+    op.drop_table('release_checks')
     with op.batch_alter_table('registers', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_registers_kind'))
 
@@ -1343,6 +1950,7 @@ def downgrade() -> None:
 
     op.drop_table('name_marks')
     with op.batch_alter_table('merges', schema=None) as batch_op:
+        batch_op.drop_index('uq_merges_standing', sqlite_where=sa.text('undone_at IS NULL'), postgresql_where=sa.text('undone_at IS NULL'))
         batch_op.drop_index(batch_op.f('ix_merges_kept_id'))
         batch_op.drop_index(batch_op.f('ix_merges_gone_id'))
 
@@ -1355,6 +1963,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_logins_person_id'))
 
     op.drop_table('logins')
+    with op.batch_alter_table('likemarks', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_likemarks_person_id'))
+
+    op.drop_table('likemarks')
     with op.batch_alter_table('ledger_postings', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_ledger_postings_account_id'))
 
@@ -1393,6 +2005,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_current_facts_bedarfsgemeinschaft'))
 
     op.drop_table('current_facts')
+    with op.batch_alter_table('assessment_run_persons', schema=None) as batch_op:
+        batch_op.drop_index('ix_assessment_run_persons_next')
+
+    op.drop_table('assessment_run_persons')
+    op.drop_table('assessed')
     with op.batch_alter_table('approvals', schema=None) as batch_op:
         batch_op.drop_index('uq_approvals_active', sqlite_where=sa.text("state = 'active'"), postgresql_where=sa.text("state = 'active'"))
         batch_op.drop_index('ix_approvals_state_until')
@@ -1411,10 +2028,20 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_status_lists_holds_until'))
 
     op.drop_table('status_lists')
+    with op.batch_alter_table('simulations', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_simulations_release_id'))
+
+    op.drop_table('simulations')
+    op.drop_table('rulebook_state')
     with op.batch_alter_table('replay_marks', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_replay_marks_code_time'))
 
     op.drop_table('replay_marks')
+    with op.batch_alter_table('releases', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_releases_undoes_id'))
+        batch_op.drop_index(batch_op.f('ix_releases_status'))
+
+    op.drop_table('releases')
     op.drop_table('programmes')
     op.drop_table('principals')
     op.drop_table('places_revision')
@@ -1427,7 +2054,15 @@ def downgrade() -> None:
 
     op.drop_table('period_keys')
     op.drop_table('partners')
+    with op.batch_alter_table('parameters', schema=None) as batch_op:
+        batch_op.drop_index('uq_parameters_active', sqlite_where=sa.text("status = 'active'"), postgresql_where=sa.text("status = 'active'"))
+        batch_op.drop_index(batch_op.f('ix_parameters_release_id'))
+
     op.drop_table('parameters')
+    with op.batch_alter_table('openid_used', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_openid_used_expires_at'))
+
+    op.drop_table('openid_used')
     with op.batch_alter_table('limit_counts', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_limit_counts_ends_at'))
 
@@ -1439,9 +2074,32 @@ def downgrade() -> None:
 
     op.drop_table('jobs')
     op.drop_table('holders')
+    op.drop_table('gone_requests')
+    with op.batch_alter_table('facts', schema=None) as batch_op:
+        batch_op.drop_index('uq_facts_current_person', sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
+        batch_op.drop_index('uq_facts_current_household', sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
+        batch_op.drop_index('ix_facts_register_id_person_id', sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
+        batch_op.drop_index('ix_facts_register_id_household_id', sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
+        batch_op.drop_index('ix_facts_past_person_id', sqlite_where=sa.text('person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NOT NULL AND person_id IS NOT NULL'))
+        batch_op.drop_index('ix_facts_past_household_id', sqlite_where=sa.text('household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NOT NULL AND household_id IS NOT NULL'))
+
+    op.drop_table('facts')
+    with op.batch_alter_table('delivery_rows', schema=None) as batch_op:
+        batch_op.drop_index('ix_delivery_rows_subject')
+        batch_op.drop_index('ix_delivery_rows_result', sqlite_where=sa.text('result IS NOT NULL'), postgresql_where=sa.text('result IS NOT NULL'))
+
+    op.drop_table('delivery_rows')
+    with op.batch_alter_table('certificates', schema=None) as batch_op:
+        batch_op.drop_index('ix_certificates_key_id_not_after')
+
+    op.drop_table('certificates')
     op.drop_table('authorities')
     op.drop_table('audit_entries')
     op.drop_table('audit_checkpoints')
+    with op.batch_alter_table('assessment_runs', schema=None) as batch_op:
+        batch_op.drop_index('uq_assessment_runs_open', sqlite_where=sa.text("state <> 'finished'"), postgresql_where=sa.text("state <> 'finished'"))
+
+    op.drop_table('assessment_runs')
     with op.batch_alter_table('answered', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_answered_expires_at'))
 
