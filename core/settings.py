@@ -40,6 +40,16 @@ class Settings(BaseSettings):
     time_zone: str = "Europe/Berlin"
     vault_file: Path = Path("var/vault.json")
     vault_secret: SecretStr = SecretStr(DEFAULT_SECRET)
+    hsm_module: Path | None = Field(
+        default=None,
+        description="The PKCS#11 library of the machine that holds the keys (extra `hsm`); the vault's file then "
+        "holds the root, sealed by that machine",
+    )
+    hsm_token: str = Field(default="citycard", description="The label of its token")
+    hsm_pin: SecretStr = SecretStr("")
+    hsm_limit: float = Field(
+        default=1.0, gt=0, le=10, description="Seconds that it has for an answer, before it counts as silent"
+    )
     oidc_issuer: str = Field(default="", description="The city's OpenID provider; empty: nobody can sign in")
     oidc_client_id: str = "citycard"
     oidc_client_secret: SecretStr = SecretStr("")

@@ -15,7 +15,7 @@ from app.application import create_app
 from app.pages.reference import described
 from app.serving import serve_forever
 from core.settings import Mode, Settings
-from core.vault import FileVault, MemoryVault, VaultError
+from core.vault import MemoryVault, VaultError, found_vault
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENAPI = ROOT / "openapi.yaml"
@@ -115,7 +115,7 @@ def create() -> None:
     if path.exists():
         raise click.ClickException(f"there is a vault at {path} already")
     path.parent.mkdir(parents=True, exist_ok=True)
-    FileVault.found(path, settings.vault_secret.get_secret_value())
+    found_vault(settings)
     click.echo(f"made {path}; keep a copy of it, and its secret elsewhere")
 
 

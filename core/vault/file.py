@@ -114,15 +114,15 @@ class FileVault(KeyRing):
         """Opens the vault, or makes it where there is none yet; of two who come at once, one makes it."""
         path = path.resolve()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(path):
+        with alone(path):
             if not path.exists():
                 lock = _Lock.of(_strong(passphrase), os.urandom(16), cost or Cost())
-                _replace(path, _closed(lock, Contents.fresh()))
+                replaced(path, _closed(lock, Contents.fresh()))
         return cls(path, passphrase)
 
     def change_passphrase(self, new: str, cost: Cost | None = None) -> None:
         """Closes the file with another passphrase; other processes need it from their next look on."""
-        with _alone(self._path):
+        with alone(self._path):
             contents = self._contents()
             lock = _Lock.of(_strong(new), os.urandom(16), cost or Cost())
             self._passphrase = new
@@ -144,14 +144,14 @@ class FileVault(KeyRing):
         return loaded.contents
 
     def _change(self, edit: Callable[[Contents], Contents]) -> None:
-        with _alone(self._path):
+        with alone(self._path):
             before = self._contents()
             after = edit(before)
             if after is not before:
                 self._keep(cast("_Loaded", self._loaded).lock, after)
 
     def _keep(self, lock: _Lock, contents: Contents) -> None:
-        self._loaded = _Loaded(_replace(self._path, _closed(lock, contents)), lock, contents)
+        self._loaded = _Loaded(replaced(self._path, _closed(lock, contents)), lock, contents)
 
     def _read(self, before: _Loaded | None) -> _Loaded:
         try:
@@ -190,7 +190,7 @@ def _sight(status: os.stat_result) -> tuple[int, int, int]:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Holds everybody else off changes; a lock on a file of its own, since the vault's is replaced."""
     descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -200,7 +200,7 @@ def _alone(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _replace(path: Path, raw: bytes) -> tuple[int, int, int]:
+def replaced(path: Path, raw: bytes) -> tuple[int, int, int]:
     """Puts the new file in the old one's place: whole or not at all, also when the power goes."""
     beside = path.with_name(path.name + ".new")
     beside.unlink(missing_ok=True)

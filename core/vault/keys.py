@@ -136,6 +136,10 @@ class VaultDamaged(VaultError):
     """The vault's file is not as it was written."""
 
 
+class VaultSilent(VaultError):
+    """The machine that holds the keys does not answer, or not in time."""
+
+
 class UnknownKey(VaultError):
     """The vault holds no key of this name."""
 

@@ -101,7 +101,7 @@ class KeyRing(ABC):
         return made[0]
 
     def adopt(self, use: KeyUse, private_key: ec.EllipticCurvePrivateKey, now: datetime) -> KeyInfo:
-        offered = HeldKey.of(use, private_key, _aware(now))
+        offered = HeldKey.of(use, private_key, aware(now))
         kept = [offered.info]
 
         def edit(contents: Contents) -> Contents:
@@ -146,10 +146,7 @@ class KeyRing(ABC):
         self._change(edit)
 
     def secret(self, label: str) -> bytes:
-        derive = HKDF(
-            algorithm=hashes.SHA256(), length=32, salt=None, info=b"citycard/secret/" + label.encode()
-        )
-        return derive.derive(self._contents().root)
+        return secret_of(self._contents().root, label)
 
 
 class MemoryVault(KeyRing):
@@ -167,8 +164,14 @@ class MemoryVault(KeyRing):
             self._held = edit(self._held)
 
 
+def secret_of(root: bytes, label: str) -> bytes:
+    """The 32 bytes that follow from a vault's root and a label (HKDF with SHA-256, RFC 5869)."""
+    derive = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"citycard/secret/" + label.encode())
+    return derive.derive(root)
+
+
 def _new_key(use: KeyUse, now: datetime) -> HeldKey:
-    return HeldKey.of(use, ec.generate_private_key(ec.SECP256R1()), _aware(now))
+    return HeldKey.of(use, ec.generate_private_key(ec.SECP256R1()), aware(now))
 
 
 def _of_use(contents: Contents, use: KeyUse | None) -> list[KeyInfo]:
@@ -176,7 +179,8 @@ def _of_use(contents: Contents, use: KeyUse | None) -> list[KeyInfo]:
     return sorted(infos, key=lambda info: info.created_at)
 
 
-def _aware(now: datetime) -> datetime:
+def aware(now: datetime) -> datetime:
+    """The moment itself; ValueError for one without a time zone."""
     if now.tzinfo is None:
         raise ValueError("a moment without a time zone cannot be compared with others")
     return now
