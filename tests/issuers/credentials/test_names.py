@@ -65,15 +65,49 @@ def test_arabic_in_the_shapes_of_print_is_spelt_like_plain_arabic() -> None:
     assert card_name("\ufee3\ufea4\ufee4\ufeaa", "x") == card_name("محمد", "x") == "MXHMD<<X"
 
 
-@pytest.mark.parametrize("name", ["אברהם", "王", "გიორგი", "R2D2", "Anna\0", "🙂", "ⅷ8"])
-def test_letters_that_no_table_spells_give_no_name_rather_than_a_wrong_one(name: str) -> None:
-    assert card_name(name, "Anna") is None
-    assert card_name("Anna", name) is None
+@pytest.mark.parametrize(
+    ("family", "given_names", "spelt"),
+    [
+        ("გელაშვილი", "გიორგი", "GELASHVILI<<GIORGI"),
+        ("ვაჟა-ფშაველა", "ნინო", "VAZHA<PSHAVELA<<NINO"),
+        ("כהן", "אברהם", "KHHN<<VRHM"),
+        ("王", "小明", "WANG<<XIAOMING"),
+        ("김", "철수", "GIM<<CHEOLSU"),
+        ("शर्मा", "नरेन्द्र", "SRMA<<NRENDR"),
+        ("முருகன்", "தமிழ்ச்செல்வி", "MURUKN<<TMILCCELVI"),
+        ("Հակոբյան", "Հայկ", "HAKOBYAN<<HAYK"),
+        ("በቀለ", "አበበ", "BEKELE<<ABEBE"),
+        # Parts that a table spells keep its spelling beside parts that none does.
+        ("Müller-王", "Юлия", "MUELLER<WANG<<IULIIA"),
+    ],
+)
+def test_scripts_without_a_table_are_transliterated(family: str, given_names: str, spelt: str) -> None:
+    assert card_name(family, given_names) == spelt
+
+
+@pytest.mark.parametrize(
+    ("family", "spelt"),
+    [
+        ("R2D2", "RD<<ANNA"),
+        ("Jones 3rd", "JONES<RD<<ANNA"),
+        ("Müller 🙂", "MUELLER<<ANNA"),
+        ("Müller🙂Meier", "MUELLERMEIER<<ANNA"),
+        ("Schmidt (geb. Öz)", "SCHMIDT<GEB<OEZ<<ANNA"),
+        ("Meier\0", "MEIER<<ANNA"),
+        ("ⅷ8", "VIII<<ANNA"),
+        ("مح١مد", "MXHMD<<ANNA"),
+        ("王🙂3", "WANG<<ANNA"),
+        ("🙂", "ANNA"),
+    ],
+)
+def test_digits_and_pictures_are_dropped_and_the_name_is_not(family: str, spelt: str) -> None:
+    assert card_name(family, "Anna") == spelt
 
 
 def test_no_name_is_no_name() -> None:
     assert card_name("", "") is None
     assert card_name("-", "'") is None
+    assert card_name("🙂", "42") is None
 
 
 @pytest.mark.parametrize(
