@@ -20,7 +20,7 @@ from core.audit.rules import GENESIS, canonical, link
 from core.bulk import insert_rows, table_of
 from core.database import new_id
 from core.errors import NotFound
-from core.vault import KeyUse, Vault
+from core.vault import KeyUse, Vault, apart
 
 CHUNK = 1000
 TYP = "citycard-checkpoint+jwt"
@@ -119,11 +119,8 @@ async def seal(session: AsyncSession, _payload: dict[str, Any], now: datetime, *
     if position == start:
         return
     signer = vault.signer(vault.ensure(KeyUse.CHECKPOINT, now).key_id, KeyUse.CHECKPOINT)
-    signed = jose.sign(
-        signer,
-        {"position": position, "hash": previous.hex(), "iat": int(now.timestamp())},
-        typ=TYP,
-    )
+    reached = {"position": position, "hash": previous.hex(), "iat": int(now.timestamp())}
+    signed = await apart(signer, lambda: jose.sign(signer, reached, typ=TYP))
     session.add(Checkpoint(position=position, chain_hash=previous, at=now, signed=signed))
 
 

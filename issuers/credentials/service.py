@@ -22,7 +22,7 @@ from core.bulk import among, table_of
 from core.clock import day_of
 from core.errors import Conflict, NotFound
 from core.settings import Settings
-from core.vault import KeyUse, Signer, Vault
+from core.vault import KeyUse, Signer, Vault, apart
 from entitlements.grants import service as grants
 from entitlements.people import service as people
 from issuers.authorities.certificates import Purpose, chain_for
@@ -442,8 +442,12 @@ async def _issue(
     # Written down before it is signed: if we fall between the two, we know what we may have promised.
     await session.flush()
     issued = []
-    for row, point in zip(rows, points, strict=True):
-        signed = sign(CardId(row.status_list, row.status_index), point, signer)
+    wanted = [(CardId(*place), point) for place, point in zip(places, points, strict=True)]
+    for row, signed in zip(
+        rows,
+        await apart(signer, lambda: [sign(place, point, signer) for place, point in wanted]),
+        strict=True,
+    ):
         if row.kind is not CredentialKind.SD_JWT:
             row.card_hash = sha256(signed).digest()
         issued.append(Issued(row.id, signed, row.expires_at, row.named))

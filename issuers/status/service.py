@@ -21,8 +21,9 @@ from sqlmodel import SQLModel, col
 from core import jose
 from core.errors import NotFound
 from core.settings import Settings
-from core.vault import KeyUse, Signer, Vault
-from issuers.authorities.certificates import Purpose, chain_for
+from core.vault import KeyUse, Signer, Vault, VaultError
+from issuers.authorities.certificates import NoCertificate, Purpose, chain_for
+from issuers.authorities.models import IssuingKey
 from issuers.authorities.service import current_key
 from issuers.status.cwt import sign_cwt
 from issuers.status.models import KeptList, ListKind, Place
@@ -343,11 +344,25 @@ class StatusMemory:
         Every process makes the same bytes of the same state: nothing in them is chosen here.
         """
         held = self.held(number)
-        ttl = settings.status_ttl
+        try:
+            return await self._published(session, held, vault=vault, settings=settings, now=now)
+        except (VaultError, NoCertificate):
+            made = self._signed.get(number)
+            if made is None or not await _still_holds(session, made[0], settings, now):
+                raise
+            # Checking goes on while nothing can be signed: the last list says of itself how old it is.
+            log.warning("status.not_signed_anew", list=number)
+            return made[1]
+
+    async def _published(
+        self, session: AsyncSession, held: Held, *, vault: Vault, settings: Settings, now: datetime
+    ) -> "Published":
+        number, ttl = held.number, settings.status_ttl
         issued = max(int(held.changed_at.timestamp()), int(now.timestamp()) // ttl * ttl)
         if held.kind is ListKind.CREDENTIAL:
             chain = await chain_for(session, vault, settings, Purpose.STATUS_LIST, now)
-            signer, x5c, name = chain.signer, chain.x5c, ".".join((chain.key_id, chain.x5c[0]))
+            signer: Signer = chain.signer
+            x5c, name = chain.x5c, f"{chain.key_id}.{chain.x5c[0]}"
         else:
             key = await current_key(session, KeyUse.STATUS_LIST, now)
             signer, x5c, name = vault.signer(key.key_id, KeyUse.STATUS_LIST), (), key.key_id
@@ -406,6 +421,17 @@ def _publish(held: Held, signer: Signer, x5c: Sequence[str], *, settings: Settin
     return Published(
         held.version, Form.of(MEDIA_TYPE, token), Form.of(CWT_TYPE, sign_cwt(signer, listed, x5c))
     )
+
+
+async def _still_holds(
+    session: AsyncSession, made: tuple[int, int, str], settings: Settings, now: datetime
+) -> bool:
+    """Whether a list that was signed before can still be relied on: not too old, and its key not withdrawn."""
+    _version, issued, name = made
+    if now.timestamp() >= issued + timedelta(days=settings.status_days).total_seconds():
+        return False
+    key = await session.get(IssuingKey, name.partition(".")[0])
+    return key is not None and key.withdrawn_at is None
 
 
 async def _load(

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.settings import Settings
-from core.vault import KeyUse, Vault
+from core.vault import KeyUse, Vault, apart
 from issuers.authorities.models import IssuingKey
 from issuers.authorities.service import (
     ANCHOR_OVERLAP,
@@ -53,6 +54,7 @@ async def publish(
         if _digest(same) == last.digest:
             return last
     version = 1 if last is None else last.version + 1
+    signer = await signer_for(session, vault, KeyUse.TRUST_LIST, now)
     # Lists never go back, in time either: where this clock is behind, the new list is a second younger.
     issued_at = now if last is None else max(now, last.issued_at + timedelta(seconds=1))
     trust_list = await _build(session, keys, settings, version, issued_at)
@@ -61,7 +63,7 @@ async def publish(
         issued_at=trust_list.issued_at,
         expires_at=trust_list.expires_at,
         digest=_digest(trust_list),
-        token=sign(trust_list, await signer_for(session, vault, KeyUse.TRUST_LIST, now)),
+        token=await apart(signer, partial(sign, trust_list, signer)),
     )
     session.add(row)
     await session.flush()
