@@ -115,7 +115,7 @@ class Docket:
         """What the version says about this person."""
         version = self.version
         counted = held_since if version.validity.months is not None else None
-        key = (self._likeness(subject), counted, tuple(others.items()))
+        key: tuple[Hashable, ...] = (self._likeness(subject), counted, tuple(others.items()))
         weighed = self._given.get(key)
         if weighed is not None and (weighed.ruling.outcome is not Outcome.GRANTED or not version.allowances):
             return weighed
@@ -163,7 +163,9 @@ class Docket:
             )
         for born, latest, years in looks.ages:
             earliest, last = facts.get(born), facts.get(latest)
-            said.append(self._turns(earliest and earliest.value, last and last.value, years))
+            said.append(
+                self._turns(earliest.value if earliest else None, last.value if last else None, years)
+            )
         return tuple(said)
 
     def _turns(self, born: Value | None, latest: Value | None, years: tuple[int, ...]) -> Hashable:

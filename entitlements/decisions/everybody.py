@@ -232,8 +232,9 @@ def _standing() -> ColumnElement[bool]:
     return col(Entitlement.status).in_([Standing.ACTIVE, Standing.ENDING])
 
 
-async def _count(session: AsyncSession, counted: Select[tuple[int]]) -> int:
-    return (await session.execute(counted)).scalar_one()
+async def _count(session: AsyncSession, counted: Select[int]) -> int:
+    found: int = (await session.execute(counted)).scalar_one()
+    return found
 
 
 async def _list(
@@ -274,7 +275,7 @@ async def _list(
     joined = said.outerjoin(Assessed, col(Assessed.person_id) == said.c.key)
     chosen = (
         select(
-            literal(run.id, col(RunPerson.run_id).type),
+            literal(run.id, table_of(RunPerson).c.run_id.type),
             said.c.key,
             rank,
             sum(ends[1:], ends[0]),

@@ -232,8 +232,11 @@ class _Book:
 
     def asked_of_granted(self, one: _Programme) -> Iterator[tuple[str, Tree]]:
         version = one.version
-        for part, rules in (("t", version.tariffs), ("a", version.allowances), ("c", version.charges)):
-            yield from ((one.label(part, n), r.when) for n, r in enumerate(rules) if r.when is not None)
+        yield from ((one.label("t", n), r.when) for n, r in enumerate(version.tariffs) if r.when is not None)
+        yield from (
+            (one.label("a", n), r.when) for n, r in enumerate(version.allowances) if r.when is not None
+        )
+        yield from ((one.label("c", n), r.when) for n, r in enumerate(version.charges) if r.when is not None)
         for n, allowance in enumerate(version.allowances):
             for m, tree in enumerate(_costs(allowance)):
                 if not _of_anybody(tree):
@@ -646,12 +649,12 @@ class _Book:
             costs = [(one.label(f"a{n}m", m), tree) for m, tree in enumerate(_costs(allowance))]
             yield self.piece(whens, [mark], [self.written(layer, *cost) for cost in costs])
         for n, charge in enumerate(version.charges):
-            whens = [layer.c[one.label("c", n)]] if charge.when is not None else []
+            applies: list[Expression] = [layer.c[one.label("c", n)]] if charge.when is not None else []
             belongs = self.belongs(one, charge)
             if belongs is not None:
-                whens.append(layer.c[one.label("z")].in_(belongs))
+                applies.append(layer.c[one.label("z")].in_(belongs))
             cost = self.written(layer, one.label(f"c{n}m"), charge.monthly)
-            yield self.piece(whens, [_mark("charge", charge.kind)], [cost])
+            yield self.piece(applies, [_mark("charge", charge.kind)], [cost])
         for n, (rule, due) in enumerate(one.due):
             whens = [layer.c[one.label(_then(due))]]
             whens += [layer.c[one.label("d", n)]] if rule.when is not None else []
