@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import NameOID
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
@@ -234,23 +234,35 @@ async def _is_withdrawn(session: AsyncSession, key_id: str) -> bool:
 
 
 async def _development_leaf(session: AsyncSession, now: datetime) -> tuple[x509.Certificate, ...]:
-    current = await session.execute(
-        select(col(IssuingKey.key_id))
+    """The newest certificate of the key that signs now; a key that waits for one stops signing, not its predecessor."""
+    found = await session.execute(
+        select(col(Certificate.der))
+        .select_from(IssuingKey)
+        .outerjoin(
+            Certificate,
+            and_(
+                col(Certificate.key_id) == col(IssuingKey.key_id),
+                col(Certificate.not_before) <= now,
+                col(Certificate.not_after) > now,
+            ),
+        )
         .where(
             col(IssuingKey.use) == KeyUse.CREDENTIAL,
             col(IssuingKey.not_before) <= now,
             col(IssuingKey.withdrawn_at).is_(None),
         )
         .order_by(
-            col(IssuingKey.not_before).desc(), col(IssuingKey.created_at).desc(), col(IssuingKey.key_id)
+            col(IssuingKey.not_before).desc(),
+            col(IssuingKey.created_at).desc(),
+            col(IssuingKey.key_id),
+            col(Certificate.not_after).desc(),
         )
         .limit(1)
     )
-    key_id = current.scalar_one_or_none()
-    row = None if key_id is None else await _newest(session, key_id, now)
-    if row is None:
+    der = found.scalar_one_or_none()
+    if der is None:
         raise NoCertificate
-    return (_parsed(row.der),)
+    return (_parsed(der),)
 
 
 @lru_cache(maxsize=32)

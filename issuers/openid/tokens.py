@@ -218,17 +218,18 @@ async def _issue(desk: Desk, grant: WalletGrant, asking: Asking) -> dict[str, An
 async def holder_of(session: AsyncSession, access_token: str, now: datetime) -> tuple[WalletGrant, str]:
     """The grant behind an access token, and the key that it is bound to; NotAuthorized where it is good no more."""
     found = await session.execute(
-        select(WalletToken).where(
+        select(WalletGrant, col(WalletToken.jkt))
+        .join(WalletToken, col(WalletToken.grant_id) == col(WalletGrant.id))
+        .where(
             col(WalletToken.token_hash) == hashed(access_token),
             col(WalletToken.kind) == TokenKind.ACCESS,
             col(WalletToken.expires_at) > now,
         )
     )
-    token = found.scalar_one_or_none()
-    grant = None if token is None else await session.get(WalletGrant, token.grant_id)
-    if token is None or grant is None or not is_good(grant, now):
+    row = found.one_or_none()
+    if row is None or not is_good(row[0], now):
         raise NotAuthorized("invalid_token", "the access token is not known, or not any more")
-    return grant, token.jkt
+    return row[0], row[1]
 
 
 def is_good(grant: WalletGrant, now: datetime) -> bool:
