@@ -27,6 +27,7 @@ import verifiers.bundles.routes
 import verifiers.checks.routes
 import verifiers.offers.routes
 import verifiers.partners.routes
+import verifiers.presentations.routes
 import verifiers.redemptions.routes
 import verifiers.scanners.routes
 import verifiers.venues.routes
@@ -64,6 +65,7 @@ ROUTERS: list[Router] = [
     verifiers.checks.routes.router,
     verifiers.redemptions.routes.router,
     verifiers.bundles.routes.router,
+    *verifiers.presentations.routes.ROUTERS,
     issuers.trustlist.routes.router,
     wallet.devices.routes.router,
     wallet.cards.routes.own,

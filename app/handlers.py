@@ -21,6 +21,7 @@ import issuers.credentials.service
 import issuers.openid.forgetting
 import issuers.trustlist.service
 import verifiers.checks.service
+import verifiers.presentations.service
 import verifiers.redemptions.counters
 import verifiers.scanners.service
 import wallet.cards.service
@@ -63,6 +64,7 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "scanner-codes.forget": verifiers.scanners.service.forget_codes,
         "marks.forget": verifiers.checks.service.forget_marks,
         "counts.forget": verifiers.checks.service.forget_counts,
+        "presentations.forget": verifiers.presentations.service.forget_ended,
         "uses.forget": verifiers.redemptions.counters.forget_periods,
         "notice.deliver": partial(wallet.inbox.service.deliver, settings=settings),
         "notice.withdraw": wallet.inbox.service.withdraw,
@@ -93,6 +95,7 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
         every("openid.forget", timedelta(hours=1)),
         nightly("trustlist.publish", settings.zone),
         every("marks.forget", timedelta(minutes=1)),
+        every("presentations.forget", timedelta(minutes=5)),
         nightly("uses.forget", settings.zone),
         nightly("scanner-codes.forget", settings.zone),
         nightly("counts.forget", settings.zone),

@@ -26,6 +26,7 @@ import issuers.trustlist.models
 import verifiers.checks.models
 import verifiers.offers.models
 import verifiers.partners.models
+import verifiers.presentations.models
 import verifiers.redemptions.models
 import verifiers.scanners.models
 import verifiers.venues.models

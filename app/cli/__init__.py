@@ -21,6 +21,7 @@ _ROOMS = {
     "rules": "ruling",
     "verify-sd-jwt": "verifying",
     "offer": "offering",
+    "request": "requesting",
 }
 
 
