@@ -58,13 +58,16 @@ lock: $(STAMP) ## pin every dependency anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements.txt
 
-bench: bench-check bench-eligibility ## every benchmark
+bench: bench-check bench-eligibility bench-credentials ## every benchmark
 
 bench-check: $(STAMP) ## scan to answer, side by side with its yardsticks
 	$(BIN)/python -m bench.check
 
 bench-eligibility: $(STAMP) ## a whole city: make bench-eligibility persons="19000 190000 1900000"
 	$(BIN)/python -m bench.eligibility --persons $(or $(persons),5000)
+
+bench-credentials: $(STAMP) ## issue and verify: make bench-credentials city=190000
+	$(BIN)/python -m bench.credentials --city $(or $(city),20000)
 
 clean: ## forget the environment and the demo's data
 	rm -rf .venv var .mypy_cache .ruff_cache
