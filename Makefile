@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check format lint types contracts drift schema migration lock bench bench-check bench-eligibility clean
+.PHONY: help setup demo run test check format lint types contracts drift schema migration lock bench bench-check bench-eligibility bench-credentials clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
