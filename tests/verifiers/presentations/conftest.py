@@ -1,0 +1,238 @@
+"""A city with an https address, a pool that asks for the reduced tariff, somebody who holds it, and their wallet.
+
+One application of each kind of database serves all of these tests: each has a person, a venue and a noon of its own.
+"""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography import x509
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+from sqlalchemy import delete, select
+from sqlmodel import col
+
+from app import create_app
+from core.access.rules import Role
+from core.clock import FixedClock
+from core.database import Database
+from core.limits.models import Count
+from core.settings import Mode, Settings
+from core.vault import KeyUse, MemoryVault, Vault
+from entitlements.facts.catalogue import RULEBOOKS
+from entitlements.people import service as people
+from entitlements.people.rules import PersonIdentity
+from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.reading import load_rulebook
+from issuers.authorities.certificates import Purpose, chain_for, development_anchor
+from issuers.authorities.service import ensure_authority
+from issuers.credentials.models import Credential
+from issuers.credentials.service import issue_for_wallet
+from issuers.status.rules import Status
+from issuers.status.service import set_status
+from tests.conftest import NOON, _admin, _named, _postgres_url
+from tests.issuers.openid.makers import give
+from tests.makers import sign_in
+from tests.verifiers.makers import City, Till
+from tests.verifiers.presentations.wallet import Authority, Request, Wallet, b64, digest, json64, unb64
+from verifiers.presentations.models import Presentation
+
+PUBLIC = "https://karte.example"
+OTHERS = "https://jobcenter.example"
+REGISTRATION = "eyJ0eXAiOiJyYy13cnArand0In0.e30.c2ln"
+
+
+@dataclass
+class House:
+    """The application, its database and its vault."""
+
+    application: Litestar
+    client: AsyncTestClient[Litestar]
+    database: Database
+    settings: Settings
+    vault: Vault
+    anchor: x509.Certificate
+
+
+@pytest.fixture(scope="session")
+def jobcenter() -> Authority:
+    return Authority(NOON)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
+def house_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An empty database of each kind, for all of these tests."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("presentations") / "citycard.sqlite"
+        shutil.copy(request.getfixturevalue("empty_sqlite"), path)
+        yield f"sqlite+aiosqlite:///{path}"
+        return
+    template = request.getfixturevalue("empty_postgres")
+    name = f"t_{uuid4().hex[:12]}"
+    asyncio.run(_admin(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
+    yield _named(_postgres_url(), name)
+    asyncio.run(_admin(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+async def house(
+    house_url: str, tmp_path_factory: pytest.TempPathFactory, jobcenter: Authority
+) -> AsyncIterator[House]:
+    folder = tmp_path_factory.mktemp("house")
+    (folder / "anchors.pem").write_bytes(jobcenter.pem)
+    (folder / "registration.jwt").write_text(REGISTRATION + "\n")
+    settings = Settings(
+        mode=Mode.TEST,
+        database_url=house_url,
+        vault_file=folder / "vault.json",
+        status_size=4096,
+        public_url=PUBLIC,
+        presentation_anchors=folder / "anchors.pem",
+        registration_certificate=folder / "registration.jwt",
+        _env_file=None,
+    )
+    vault = MemoryVault()
+    application = create_app(settings, FixedClock(NOON), vault=vault, work=False)
+    database = Database(house_url)
+    async with database.writing() as session:
+        await ensure_authority(session, vault, settings, NOON)
+        await rulebook.load(session, load_rulebook(RULEBOOKS / "dortmund"), NOON)
+        anchor = await development_anchor(session, vault, NOON)
+    assert anchor is not None
+    async with AsyncTestClient(application, base_url=PUBLIC) as client:
+        yield House(application, client, database, settings, vault, anchor)
+    await database.dispose()
+
+
+@pytest.fixture
+def clock(house: House) -> FixedClock:
+    house.application.state.clock = FixedClock(NOON)
+    clock: FixedClock = house.application.state.clock
+    return clock
+
+
+@pytest.fixture
+def settings(house: House) -> Settings:
+    return house.settings
+
+
+@pytest.fixture
+def client(house: House, clock: FixedClock) -> AsyncTestClient[Litestar]:
+    house.client.cookies.clear()
+    return house.client
+
+
+@pytest.fixture
+async def city(client: AsyncTestClient[Litestar], house: House, clock: FixedClock) -> City:
+    async with house.database.writing() as session:
+        # All tests knock from one address; how often somebody may is a test of its own.
+        await session.execute(delete(Count))
+    operator = await sign_in(house.database, house.vault, clock.now(), Role.OPERATOR)
+    return City(client, house.database, house.vault, house.settings, clock, operator)
+
+
+@dataclass
+class Counter:
+    """A venue with an offer and a scanner, which asks wallets."""
+
+    city: City
+    house: House
+    venue: dict[str, Any]
+    offer_id: str
+    till: Till
+
+    async def ask(self, **wish: Any) -> dict[str, Any]:
+        answer = await self.till.post("/v1/presentations", wish)
+        assert answer.status_code == 201, answer.text
+        asked: dict[str, Any] = answer.json()
+        return asked
+
+    async def status(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """As anybody with the address reads it, without signing in."""
+        answer = await self.city.client.get(asked["status_url"])
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def rows(self) -> list[Presentation]:
+        async with self.city.database.reading() as session:
+            found = await session.execute(select(Presentation).order_by(col(Presentation.made_at)))
+            return list(found.scalars().all())
+
+
+@pytest.fixture
+async def counter(city: City, house: House) -> Counter:
+    venue = await city.venue()
+    offer = await city.offer(venue)
+    return Counter(city, house, venue, offer, await city.till(venue))
+
+
+@dataclass
+class Holder:
+    """A person with a card in a wallet; and the city's own key, for credentials that should never have been signed."""
+
+    house: House
+    clock: FixedClock
+    person_id: UUID
+    wallet: Wallet
+
+    async def sign_as_city(self, claims: dict[str, Any], **header: Any) -> str:
+        """A token signed with the city's own key, whatever it says."""
+        async with self.house.database.reading() as session:
+            chain = await chain_for(
+                session, self.house.vault, self.house.settings, Purpose.CREDENTIAL, self.clock.now()
+            )
+        head = {"alg": "ES256", "typ": "dc+sd-jwt", "x5c": list(chain.x5c)} | header
+        signed = f"{json64({k: v for k, v in head.items() if v is not None})}.{json64(claims)}"
+        key_id = chain.key_id
+        return f"{signed}.{b64(self.house.vault.signer(key_id, KeyUse.CREDENTIAL).sign(signed.encode()))}"
+
+    def opened(self) -> tuple[dict[str, Any], list[str]]:
+        """What the city signed, and the disclosures."""
+        issued, *disclosures, _ = self.wallet.credential.split("~")
+        return json.loads(unb64(issued.split(".")[1])), disclosures
+
+    async def forge(self, *more: str, header: dict[str, Any] | None = None, **changes: Any) -> str:
+        """The credential with other claims, signed by the city all the same; None takes one away."""
+        claims, disclosures = self.opened()
+        claims = {name: value for name, value in (claims | changes).items() if value is not None}
+        return "~".join([await self.sign_as_city(claims, **(header or {})), *disclosures, *more, ""])
+
+    async def mark(self, status: Status) -> None:
+        async with self.house.database.writing() as session:
+            found = await session.execute(
+                select(Credential).where(col(Credential.person_id) == self.person_id)
+            )
+            places = [(row.status_list, row.status_index) for row in found.scalars()]
+            await set_status(session, places, status, now=self.clock.now())
+
+
+@pytest.fixture
+async def holder(house: House, clock: FixedClock, client: AsyncTestClient[Litestar]) -> Holder:
+    now, wallet = clock.now(), Wallet(client, clock)
+    async with house.database.writing() as session:
+        person = await people.make_person(session, now)
+        identity = PersonIdentity(given_name="Änne", family_name="Müller", birth_date="1961-03-07")
+        await people.keep_identity(session, house.vault, person.id, identity, stated_at=now, now=now)
+        await give(session, house.settings, person.id, now, tariffs=("reduced", "social_ticket"))
+        (issued,) = await issue_for_wallet(
+            session,
+            house.vault,
+            house.settings,
+            person_id=person.id,
+            keys=[wallet.key.public_key()],
+            programme=None,
+            batch_id=uuid4(),
+            now=now,
+        )
+    wallet.credential = issued.signed.decode()
+    return Holder(house, clock, person.id, wallet)
+
+
+__all__ = ["Counter", "Holder", "House", "Request", "digest"]
