@@ -19,6 +19,7 @@ import entitlements.requests.service
 import issuers.authorities.service
 import issuers.credentials.service
 import issuers.openid.forgetting
+import issuers.trustlist.files
 import issuers.trustlist.service
 import verifiers.checks.service
 import verifiers.presentations.service
@@ -31,6 +32,7 @@ import wallet.printing.service
 from core.jobs.service import Handler, Recurring, every, nightly
 from core.settings import Settings
 from core.vault import Vault
+from issuers.status.service import StatusMemory
 
 
 def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
@@ -61,6 +63,12 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "credentials.forget": issuers.credentials.service.forget_ended,
         "openid.forget": issuers.openid.forgetting.forget_ended,
         "trustlist.publish": partial(issuers.trustlist.service.publish_job, vault=vault, settings=settings),
+        issuers.trustlist.files.JOB: partial(
+            issuers.trustlist.files.publish_job,
+            memory=StatusMemory(settings.status_bits),
+            vault=vault,
+            settings=settings,
+        ),
         "scanner-codes.forget": verifiers.scanners.service.forget_codes,
         "marks.forget": verifiers.checks.service.forget_marks,
         "counts.forget": verifiers.checks.service.forget_counts,
@@ -78,7 +86,11 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
 
 def recurring(settings: Settings) -> Sequence[Recurring]:
     """What is owed again and again; within a day, in this order."""
+    published = (
+        [every(issuers.trustlist.files.JOB, issuers.trustlist.files.EVERY)] if settings.publish_folder else []
+    )
     return [
+        *published,
         nightly("answers.forget", settings.zone),
         every("audit.seal", timedelta(minutes=1)),
         every("limits.forget", timedelta(minutes=10)),

@@ -69,7 +69,19 @@ class Settings(BaseSettings):
     card_batch: int = Field(default=8, ge=1, le=32, description="Cards that a phone holds at once")
     status_ttl: int = Field(default=60, description="Seconds that a status list may be cached")
     status_days: int = Field(default=7, description="Days until a status list is too old to be relied on")
-    status_size: int = Field(default=2**17, description="Entries of one status list")
+    status_size: int = Field(
+        default=2**17, ge=1024, le=2**24, multiple_of=8, description="Entries of one status list"
+    )
+    status_bits: int = Field(
+        default=2,
+        ge=1,
+        le=2,
+        description="Bits of a status: with one, nothing can be suspended, only revoked",
+    )
+    publish_folder: Path | None = Field(
+        default=None,
+        description="Where status lists and trust list are also written as files, twice a minute, for a CDN",
+    )
     notice_grace_days: int = Field(
         default=14, description="Days between a notice and the end that it announces"
     )

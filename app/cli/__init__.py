@@ -21,6 +21,9 @@ _ROOMS = {
     "rules": "ruling",
     "verify-sd-jwt": "verifying",
     "offer": "offering",
+    "pki": "pki",
+    "revoke": "revoking",
+    "status": "statuses",
     "request": "requesting",
 }
 

@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow
 from core.errors import problems
-from issuers.credentials import service
+from core.settings import Settings
+from issuers.credentials import pausing, service
+from issuers.credentials.models import Credential
 from issuers.credentials.rules import Revocation
 from issuers.credentials.schemas import CredentialsView, CredentialView, NewCredentialRevocation
 
@@ -24,7 +26,8 @@ async def list_credentials(
 ) -> CredentialsView:
     """The credentials that still run: the caller's own, or those of the person acted for."""
     held = await service.held_by(session, caller, today=today, now=now)
-    return CredentialsView(credentials=[CredentialView.model_validate(view) for view in held])
+    suspended = await pausing.suspended(session, held)
+    return CredentialsView(credentials=[_view(one, suspended=one.id in suspended) for one in held])
 
 
 @post(
@@ -45,12 +48,67 @@ async def revoke_credential(
     taken = await service.take_back(
         session, caller, credential_id, Revocation(data.reason), today=today, now=now
     )
-    return CredentialView.model_validate(taken)
+    return _view(taken, suspended=False)
+
+
+@post(
+    "/credentials/{credential_id:uuid}/suspension",
+    operation_id="suspendCredential",
+    guards=[allow(Role.CASE_WORKER)],
+    responses=problems(400, 401, 403, 404, 409),
+)
+async def suspend_credential(
+    *,
+    credential_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    settings: NamedDependency[Settings],
+    today: NamedDependency[date],
+    now: NamedDependency[datetime],
+) -> CredentialView:
+    """Suspend one credential while something is looked into: verifiers refuse it until it is resumed."""
+    credential = await pausing.of_subject(session, caller, credential_id, today=today)
+    await pausing.pause(session, caller, credential, settings=settings, now=now)
+    return _view(credential, suspended=True)
+
+
+@post(
+    "/credentials/{credential_id:uuid}/resumption",
+    operation_id="resumeCredential",
+    guards=[allow(Role.CASE_WORKER)],
+    responses=problems(400, 401, 403, 404, 409),
+)
+async def resume_credential(
+    *,
+    credential_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    today: NamedDependency[date],
+    now: NamedDependency[datetime],
+) -> CredentialView:
+    """Let a suspended credential count again; doing it twice changes nothing."""
+    credential = await pausing.of_subject(session, caller, credential_id, today=today)
+    await pausing.resume(session, caller, credential, now=now)
+    return _view(credential, suspended=False)
+
+
+def _view(credential: Credential, *, suspended: bool) -> CredentialView:
+    return CredentialView(
+        id=credential.id,
+        kind=credential.kind,
+        named=credential.named,
+        issued_at=credential.issued_at,
+        expires_at=credential.expires_at,
+        device_id=credential.device_id,
+        suspended=suspended,
+        revoked_at=credential.revoked_at,
+        revoked_for=credential.revoked_for,
+    )
 
 
 router = Router(
     path="/v1",
-    route_handlers=[list_credentials, revoke_credential],
+    route_handlers=[list_credentials, revoke_credential, suspend_credential, resume_credential],
     guards=[allow(Role.CITIZEN, Role.GUARDIAN, Role.CASE_WORKER)],
     tags=["Wallet"],
 )

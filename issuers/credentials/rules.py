@@ -35,6 +35,8 @@ class Revocation(StrEnum):
     GUARDIANSHIP_ENDED = "guardianship-ended"
     KEY_WITHDRAWN = "key-withdrawn"
     FORGOTTEN = "forgotten"
+    BY_OPERATOR = "by-operator"
+    """Named by its place in a status list, on the command line."""
     DELETED = "deleted"
     """The wallet that was given it says that its holder deleted it."""
 

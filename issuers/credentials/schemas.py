@@ -36,6 +36,7 @@ class CredentialView(Schema):
     device_id: UUID | None = Field(
         description="The phone that holds it", examples=["7d9f3c1e-5a43-4f0e-9d55-0d8f6a3a2b12"]
     )
+    suspended: bool = Field(description="Whether it is suspended for now", examples=[False])
     revoked_at: datetime | None = Field(description="When it was taken back", examples=[None])
     revoked_for: Revocation | None = Field(description="Why it was taken back", examples=[None])
 

@@ -227,7 +227,7 @@ async def held_by(
     session: AsyncSession, caller: Caller, *, today: date, now: datetime
 ) -> Sequence[Credential]:
     """The credentials that still run of whoever the request is about."""
-    ids = await _subject_ids(session, caller, today)
+    ids = await subject_ids(session, caller, today)
     return await _live(session, now, col(Credential.person_id).in_(ids))
 
 
@@ -241,7 +241,7 @@ async def take_back(
     now: datetime,
 ) -> Credential:
     """Takes one credential of whoever the request is about back; NotFound for anybody else's."""
-    ids = await _subject_ids(session, caller, today)
+    ids = await subject_ids(session, caller, today)
     credential = await session.get(Credential, credential_id)
     if credential is None or credential.person_id not in ids:
         raise NotFound
@@ -251,7 +251,8 @@ async def take_back(
     return credential
 
 
-async def _subject_ids(session: AsyncSession, caller: Caller, today: date) -> list[UUID]:
+async def subject_ids(session: AsyncSession, caller: Caller, today: date) -> list[UUID]:
+    """Every id of whoever the request is about: two who turned out to be one have two."""
     return list(await people.aliases(session, [await people.subject_of(session, caller, today)]))
 
 

@@ -22,7 +22,7 @@ _TOKEN = {
     200: ResponseSpec(
         data_container=str,
         media_type=MEDIA_TYPE,
-        description="The signed list (Token Status List, two bits an entry), or, where the caller accepts "
+        description="The signed list (Token Status List), or, where the caller accepts "
         f"only {CWT_TYPE}, the same as a CWT",
         generate_examples=False,
     ),
@@ -42,7 +42,7 @@ def provide_statuses(request: Request[Any, Any, Any]) -> StatusMemory:
     """The one memory of this application: made at the first question, shared by all doors."""
     state = request.app.state
     if "statuses" not in state:
-        state.statuses = StatusMemory()
+        state.statuses = StatusMemory(state.settings.status_bits)
     memory: StatusMemory = state.statuses
     return memory
 

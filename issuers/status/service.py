@@ -1,6 +1,5 @@
 """Give places in status lists away, change what they say, and publish the lists."""
 
-import gzip
 import hashlib
 import secrets
 from collections import defaultdict
@@ -12,6 +11,7 @@ from itertools import islice
 from typing import TypeVar
 
 import anyio
+import deflate
 import structlog
 from sqlalchemy import Row, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -33,9 +33,6 @@ T = TypeVar("T")
 
 Numbered = tuple[int, int]
 """A place: the number of its list, and the index in it."""
-
-BITS = 2
-"""Valid, invalid, suspended."""
 
 SERVED_AFTER_END = timedelta(days=1)
 """How long a list is still served once the last credential in it has ended."""
@@ -273,7 +270,8 @@ class StatusMemory:
     memory. Whoever checks a batch follows once and then asks as often as needed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bits: int = 2) -> None:
+        self._bits = bits
         self._lists: dict[int, Held] = {}
         self._followed_at: datetime | None = None
         self._signed: dict[int, tuple[tuple[int, int, str], Published]] = {}
@@ -294,7 +292,7 @@ class StatusMemory:
             number, version = row[0], row[3]
             held = self._lists.get(number)
             if held is None or held.version < version:
-                loaded = await _load(session, held, row)
+                loaded = await _load(session, held, row, self._bits)
                 # Another follower may have come further while we waited; memory never goes back.
                 newest = self._lists.get(number)
                 if newest is None or newest.version < loaded.version:
@@ -390,7 +388,7 @@ class Form:
     @classmethod
     def of(cls, media_type: str, token: bytes) -> "Form":
         etag = hashlib.sha256(token).hexdigest()[:32]
-        return cls(media_type, token, gzip.compress(token, 9, mtime=0), etag)
+        return cls(media_type, token, bytes(deflate.gzip_compress(token, 6)), etag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,10 +433,10 @@ async def _still_holds(
 
 
 async def _load(
-    session: AsyncSession, held: Held | None, current: Row[int, ListKind, int, int, datetime]
+    session: AsyncSession, held: Held | None, current: Row[int, ListKind, int, int, datetime], bits: int
 ) -> Held:
     number, kind, size, version, changed_at = current
-    statuses = StatusList.blank(size, BITS) if held is None else StatusList(BITS, held.statuses.octets())
+    statuses = StatusList.blank(size, bits) if held is None else StatusList(bits, held.statuses.octets())
     changes = await session.execute(
         select(col(Place.position), col(Place.status)).where(
             col(Place.list_number) == number,
@@ -446,7 +444,8 @@ async def _load(
         )
     )
     for position, status in changes.all():
-        statuses.set(position, status)
+        # Where a status has one bit, what is suspended counts as little as what is invalid.
+        statuses.set(position, status if bits > 1 else min(status, Status.INVALID))
     return Held(number, kind, version, changed_at, statuses)
 
 

@@ -1,0 +1,210 @@
+"""Certificates: a development authority, requests for real ones, and what is wrong with a chain."""
+
+import base64
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from pydantic import ValidationError
+
+from app.cli.offering import Running
+from app.cli.outside import FAILED, REFUSED
+from core.clock import SystemClock
+from core.vault import KeyUse, VaultError, open_vault
+from issuers.authorities import development
+from issuers.authorities.certificates import Purpose
+from issuers.authorities.development import FolderRefused
+from issuers.authorities.requests import certificate_request
+from issuers.credentials.x5c import Anchors, Break, Rule
+
+FOLDER = Path("var/pki")
+ALL = "all"
+
+MENDING = {
+    Rule.SHAPE: "the file holds one to six certificates, the leaf first",
+    Rule.CERTIFICATE: "this is not a certificate that can be read",
+    Rule.LEAF_SELF_SIGNED: "the first certificate signed itself; have an authority issue one (HAIP 1.0 §6.1.1)",
+    Rule.ANCHOR_INCLUDED: "the trust anchor must not stand in the chain; leave this certificate out (HAIP 1.0 §6.1.1)",
+    Rule.LEAF_KEY: "the first certificate is not for a P-256 key",
+    Rule.KEY_USAGE: "the key usage does not allow this: the leaf signs data, the others sign certificates",
+    Rule.NOT_AN_AUTHORITY: "this certificate is not marked as an authority (basic constraints, CA true)",
+    Rule.PATH_LENGTH: "an authority stands beneath this one that its path length does not allow",
+    Rule.EXTENSION: "this certificate has a critical extension that wallets do not know",
+    Rule.WEAK: "the signature or the key is weaker than today's rules allow",
+    Rule.NAMES: "the next certificate is not the one that this one names as its issuer; check the order",
+    Rule.SIGNATURE: "the signature is not by the key of the certificate that this one names",
+    Rule.NO_ANCHOR: "no anchor of the given ones issued the last certificate",
+    Rule.NOT_YET_VALID: "this certificate is not valid yet",
+    Rule.EXPIRED: "this certificate has expired",
+}
+
+
+@click.group()
+def pki() -> None:
+    """Certificates that stand behind our signatures, for wallets and verifiers of others."""
+
+
+_folder = click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=FOLDER,
+    show_default=True,
+    help="Where the development authority is kept.",
+)
+_demo = click.option(
+    "--demo",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A demo city, by its folder; default: the settings, or var/demo where nothing is set.",
+)
+_port = click.option("--port", default=8000, show_default=True, help="On which port that demo is served.")
+
+
+@pki.command()
+@_folder
+@click.option("--name", default="citycard", show_default=True, help="The name that its certificates carry.")
+@click.option(
+    "--intermediate", is_flag=True, help="Put an authority between root and leaves, as real ones do."
+)
+def init(folder: Path, name: str, *, intermediate: bool) -> None:
+    """Make a development authority, once. Its root is what verifiers are given as anchor; never use it in earnest."""
+    try:
+        anchor = development.found(folder, name, SystemClock().now(), intermediate=intermediate)
+    except FolderRefused as refused:
+        _refuse(str(refused))
+    click.echo(f"made {anchor}; give it to wallets and verifiers under test as their anchor")
+
+
+@pki.command()
+@_folder
+@click.option(
+    "--use",
+    type=click.Choice([*(purpose.value for purpose in Purpose), ALL]),
+    default=ALL,
+    show_default=True,
+    help="What the certificate stands behind; `all` is one certificate for all four.",
+)
+@click.option("--url", help="The address that stands in it; default: that of the settings.")
+@_demo
+@_port
+def issue(folder: Path, use: str, url: str | None, demo: Path | None, port: int) -> None:
+    """Make a key with a certificate of the development authority, and print the settings that name them."""
+    try:
+        public_url = url or Running.found(demo, port).settings.public_url
+        chain, key = development.issue(folder, use, public_url, SystemClock().now())
+    except ValidationError:
+        _refuse("no settings name our address; say it with --url", FAILED)
+    except FolderRefused as refused:
+        _refuse(str(refused))
+    setting = Purpose.CREDENTIAL.value if use == ALL else use
+    click.echo(f"CITYCARD_{setting.upper()}_CHAIN={chain.resolve()}")
+    click.echo(f"CITYCARD_{setting.upper()}_KEY={key.resolve()}")
+
+
+@pki.command()
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--subject", required=True, help="The common name, for example 'Stadt Dortmund, city card issuer'."
+)
+@click.option("--organisation", default="", help="The organisation, as the authority knows it.")
+@click.option("--country", default="DE", show_default=True)
+@click.option("--key", "key_id", help="A key that the vault holds already, by its id; default: a new one.")
+@_demo
+@_port
+def request(
+    *,
+    out: Path,
+    subject: str,
+    organisation: str,
+    country: str,
+    key_id: str | None,
+    demo: Path | None,
+    port: int,
+) -> None:
+    """Write a certificate request (PEM) for a real authority; its key is made in the vault and stays there.
+
+    When the certificate comes, name its file in CITYCARD_CREDENTIAL_CHAIN (or STATUS, REQUEST, METADATA) and no key
+    file: the vault holds the key.
+    """
+    try:
+        running = Running.found(demo, port)
+        vault = open_vault(running.settings)
+        made = key_id or vault.create(KeyUse.CREDENTIAL, running.clock.now()).key_id
+        signer = vault.signer(made, KeyUse.CREDENTIAL)
+        fields = [
+            (NameOID.COUNTRY_NAME, country),
+            (NameOID.ORGANIZATION_NAME, organisation),
+            (NameOID.COMMON_NAME, subject),
+        ]
+        name = x509.Name([x509.NameAttribute(oid, value) for oid, value in fields if value])
+        asked = certificate_request(signer, name, development.alternatives(running.settings.public_url))
+    except ValidationError as error:
+        _refuse("\n".join(str(one["msg"]) for one in error.errors()), FAILED)
+    except VaultError as error:
+        _refuse(str(error), FAILED)
+    except ValueError as error:
+        _refuse(str(error))
+    out.write_bytes(asked.public_bytes(Encoding.PEM))
+    click.echo(f"wrote {out} for key {made}")
+
+
+@pki.command()
+@click.argument("chain", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--anchor",
+    "anchors",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="PEM file with what verifiers trust; several may be given.",
+)
+@click.option(
+    "--at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="Judge as of this time (UTC)."
+)
+def check(chain: Path, anchors: tuple[Path, ...], at: datetime | None) -> None:
+    """Say which rule of x5c a chain breaks, and where; exit 0 where it would be accepted."""
+    now = SystemClock().now() if at is None else at.replace(tzinfo=UTC)
+    try:
+        trusted = [one for path in anchors for one in x509.load_pem_x509_certificates(path.read_bytes())]
+        certificates = x509.load_pem_x509_certificates(chain.read_bytes())
+    except ValueError:
+        _refuse("this is no PEM file of certificates", FAILED)
+    entries = [base64.b64encode(one.public_bytes(Encoding.DER)).decode() for one in certificates]
+    for place, certificate in enumerate(certificates):
+        click.echo(
+            f"{place}  {certificate.subject.rfc4514_string()}  "
+            f"issued by {certificate.issuer.rfc4514_string()}, until {certificate.not_valid_after_utc:%Y-%m-%d}"
+        )
+    broken = _broken(entries, Anchors(trusted), now)
+    if not trusted:
+        click.echo("no --anchor was given: who vouches for the last certificate was not looked at")
+        broken = [one for one in broken if one.rule is not Rule.NO_ANCHOR]
+    for one in broken:
+        where = f"certificate {one.at}" if one.at < len(certificates) else "the anchor"
+        click.echo(f"broken: {one.rule.value} at {where}: {MENDING[one.rule]}")
+    if broken:
+        sys.exit(REFUSED)
+    click.echo("the chain holds")
+
+
+def _broken(entries: list[str], anchors: Anchors, now: datetime) -> list[Break]:
+    broken = anchors.diagnose(entries, now)
+    included = [one for one in broken if one.rule is Rule.ANCHOR_INCLUDED]
+    kept = [at for at in range(len(entries)) if at not in {one.at for one in included}]
+    if not included or not kept:
+        return list(broken)
+    # What else is wrong is told of the chain without it, or one mistake would show as several.
+    rest = anchors.diagnose([entries[at] for at in kept], now)
+    places = [*kept, len(entries)]
+    return included + [Break(one.rule, places[one.at]) for one in rest]
+
+
+def _refuse(why: str, code: int = REFUSED) -> NoReturn:
+    click.echo(why, err=True)
+    sys.exit(code)
+
+
+COMMANDS = (pki,)

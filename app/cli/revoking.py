@@ -1,0 +1,135 @@
+"""Revoke, suspend or resume the credential at a place of a status list, for operators and for those who test verifiers."""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from app.cli.offering import Running
+from app.cli.outside import FAILED, REFUSED
+from core.audit.service import note
+from core.database import Database
+from core.errors import DomainError, Unprocessable
+from core.settings import Settings
+from issuers.credentials import pausing
+from issuers.credentials.rules import Revocation
+from issuers.credentials.service import revoke
+from issuers.status.service import uri_of
+
+
+class Act(StrEnum):
+    """What is done to the credential."""
+
+    REVOKE = "revoke"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+
+
+class NotOurs(Unprocessable):
+    """The address is not that of one of our lists."""
+
+    slug, title = "not-our-list", "This is not the address of one of our status lists"
+
+
+class Nobody(Unprocessable):
+    """No credential stands there."""
+
+    slug, title = "no-credential", "No credential stands at this place of the list"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What happened."""
+
+    credential: str
+    kind: str
+    before: str
+    after: str
+    changed: bool
+
+
+@click.command("revoke")
+@click.option("--status-uri", required=True, help="The list's address, as it stands in the credential.")
+@click.option(
+    "--status-idx", required=True, type=click.IntRange(min=0), help="The index, as it stands there."
+)
+@click.option("--suspend", "act", flag_value=Act.SUSPEND.value, help="Suspend it instead; it can be resumed.")
+@click.option("--resume", "act", flag_value=Act.RESUME.value, help="Let a suspended one count again.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--demo",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A demo city, by its folder; default: the settings, or var/demo where nothing is set.",
+)
+@click.option("--port", default=8000, show_default=True, help="On which port that demo is served.")
+def revoke_credential(
+    *, status_uri: str, status_idx: int, act: str | None, as_json: bool, demo: Path | None, port: int
+) -> None:
+    """Revoke the credential at a place of a status list, for good; the list that is served says so at once.
+
+    The database knows before this command ends; the next list that anybody fetches carries it, and no copy of an
+    older one may be relied on for longer than its ttl (one minute).
+    """
+    try:
+        running = Running.found(demo, port)
+        done = asyncio.run(_do(running, status_uri, status_idx, Act(act or Act.REVOKE)))
+    except ValidationError as error:
+        click.echo("\n".join(str(one["msg"]) for one in error.errors()), err=True)
+        sys.exit(FAILED)
+    except DomainError as error:
+        click.echo(f"{error.title}: {error.detail}" if error.detail else error.title, err=True)
+        sys.exit(REFUSED)
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+        return
+    said = f"was {done.before}, is {done.after}" if done.changed else f"is {done.after} already"
+    click.echo(f"{done.kind} credential {done.credential}: {said}")
+
+
+async def _do(running: Running, uri: str, index: int, act: Act) -> Done:
+    settings, now = running.settings, running.clock.now()
+    place = (number_of(uri, settings), index)
+    database = Database(settings.database_url)
+    try:
+        async with database.writing() as session:
+            credential = await pausing.at_place(session, place)
+            if credential is None:
+                raise Nobody
+            before = await pausing.status_at(session, place)
+            match act:
+                case Act.REVOKE:
+                    gone = await revoke(session, [credential.id], Revocation.BY_OPERATOR, now=now)
+                    if gone:
+                        why = Revocation.BY_OPERATOR.value
+                        about = ("credential", credential.id)
+                        note(session, None, "credential.revoked", about, now=now, why=why)
+                case Act.SUSPEND:
+                    await pausing.pause(session, None, credential, settings=settings, now=now)
+                case Act.RESUME:
+                    await pausing.resume(session, None, credential, now=now)
+            after = await pausing.status_at(session, place)
+            return Done(
+                credential=str(credential.id),
+                kind=credential.kind.value,
+                before=before.name.lower() if before is not None else "",
+                after=after.name.lower() if after is not None else "",
+                changed=before is not after,
+            )
+    finally:
+        await database.dispose()
+
+
+def number_of(uri: str, settings: Settings) -> int:
+    """The number of one of our lists; NotOurs for any other address."""
+    last = uri.rpartition("/")[2]
+    if not (last.isascii() and last.isdecimal() and len(last) < 10 and uri == uri_of(int(last), settings)):
+        raise NotOurs(f"ours begin with {uri_of(0, settings)[:-1]}")
+    return int(last)
+
+
+COMMANDS = (revoke_credential,)
