@@ -32,6 +32,7 @@ LARGEST_LIVE: Final = 12
 LARGEST_PRINTED: Final = 10
 QUIET: Final = 4
 _QR: Final = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat.QRCode])
+_DIGITS: Final = bytes(b"1"[0] if byte == 0 else b"0"[0] for byte in range(256))
 _MOST_PICTURE_BYTES: Final = 16 * 2**20
 _MOST_PIXELS: Final = 50_000_000
 
@@ -112,13 +113,37 @@ def budget(host: str, letters: int = MOST_LETTERS) -> Budget:
 
 
 def draw(text: str, version: int) -> Drawing:
-    """Draws a code in this version, error correction M. Takes tens of milliseconds: give it a thread."""
-    code = _segments(text, version)
+    """Draws a code in this version, error correction M. Takes a millisecond or two."""
+    side, modules = _modules(text, version)
+    rows = (modules[at : at + side] for at in range(0, side * side, side))
+    return Drawing(version, tuple(tuple(not light for light in row) for row in rows))
+
+
+def bitmap(text: str, version: int) -> tuple[int, bytes]:
+    """The same code for print: modules a side, and a bit for each, dark ones 1, every row in whole bytes."""
+    side, modules = _modules(text, version)
+    digits, spare = modules.translate(_DIGITS), -side % 8
+    size = (side + spare) // 8
+    rows = (int(digits[at : at + side], 2) << spare for at in range(0, side * side, side))
+    return side, b"".join(row.to_bytes(size, "big") for row in rows)
+
+
+def _modules(text: str, version: int) -> tuple[int, bytes]:
+    """Modules a side, and a byte for each module: 0 is dark."""
     try:
-        code.make(fit=False)
-    except DataOverflowError:
+        code = zxingcpp.create_barcode(
+            text, zxingcpp.BarcodeFormat.QRCode, options=f"ecLevel=M,version={version}"
+        )
+    except ValueError:
         raise CodeTooLarge(f"the text does not fit a code of version {version}") from None
-    return Drawing(version, tuple(tuple(bool(dark) for dark in row) for row in code.modules))
+    picture = memoryview(zxingcpp.write_barcode_to_image(code, scale=1, add_quiet_zones=False))
+    side = 17 + 4 * version
+    modules = picture.tobytes()
+    # What does not fit, the writer puts in with less to correct errors by, and says nothing. The code itself says so:
+    # the first two bits of its format are 10 for M (ISO/IEC 18004, 7.9.1).
+    if picture.shape != (side, side) or modules[8 * side] != 0 or modules[8 * side + 1] == 0:
+        raise CodeTooLarge(f"the text does not fit a code of version {version}")
+    return side, modules
 
 
 def smallest_version(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What stands in a code: a live code's card and proof, a printed code's card, and the text around them."""
+"""What stands in a code: a live code's card and proof, a printed code's card, an activation code's secret, and the text."""
 
 import re
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from issuers.credentials.card import (
 from wallet.codes import base41
 
 LIVE_AAD: Final = b"citycard/live/1"
+ACTIVATION_TYPE: Final = 65004
+SECRET_BYTES: Final = 16
 MOST_VENUE: Final = 0xFFFFFFFF
 MOST_CHARACTERS: Final = 1024
 
@@ -40,6 +42,7 @@ class NotOurs(ValueError):
 
 
 _LETTER: Final = {Kind.LIVE: "L", Kind.PRINTED: "P"}
+_ACTIVATION: Final = "A"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,38 @@ def parse(text: str, host: str) -> tuple[Kind, bytes]:
         return kind, base41.decode(body)
     except base41.NotBase41 as wrong:
         raise Malformed(str(wrong)) from None
+
+
+def activation_text(host: str, secret: bytes) -> str:
+    """The text of the code that a letter or the desk gives, to make whoever signs in and scans it this person.
+
+    It is no token: the city knows its secret again by a keyed hash, and nobody else can do anything with it.
+    """
+    body = cose.encode([ACTIVATION_TYPE, secret])
+    return f"{_origin(host)}{_ACTIVATION}#{base41.encode(body)}"
+
+
+def read_activation(text: str, host: str) -> bytes:
+    """The secret of an activation code; live and printed codes are never taken for one."""
+    origin = _origin(host)
+    if not text.startswith(origin):
+        raise NotOurs("not a code of this city")
+    if not text.startswith(f"{origin}{_ACTIVATION}#"):
+        raise WrongKind("something of this city, but no activation code")
+    letters = text[len(origin) + 2 :]
+    if len(letters) > MOST_CHARACTERS:
+        raise Malformed("more characters than any code has")
+    try:
+        body = base41.decode(letters)
+    except base41.NotBase41 as wrong:
+        raise Malformed(str(wrong)) from None
+    match cose.decode(body):
+        case [int(typ), bytes(secret)] if len(secret) == SECRET_BYTES:
+            if typ != ACTIVATION_TYPE:
+                raise WrongKind("another type than its place asks for")
+            return secret
+        case _:
+            raise Malformed("an activation code is its type and 16 bytes")
 
 
 def read_live(body: bytes) -> LiveCode:

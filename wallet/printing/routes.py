@@ -16,18 +16,21 @@ from core.idempotency import Answer
 from core.pages import language_of
 from core.settings import Settings
 from core.vault import Vault
-from wallet.printing import picture, service
-from wallet.printing.models import PrintedCard
-from wallet.printing.picture import Size
+from wallet.printing import pdf, picture, service
+from wallet.printing.layout import Size
 from wallet.printing.schemas import LossView, NewPrintedCardView, PrintedCardsView, PrintedCardView
-from wallet.printing.service import Printed
+from wallet.printing.service import Printed, Standing
 
-_RENDERERS = {"svg": (picture.svg, "image/svg+xml"), "png": (picture.png, "image/png")}
+_RENDERERS = {
+    "svg": (picture.svg, "image/svg+xml"),
+    "png": (picture.png, "image/png"),
+    "pdf": (pdf.pdf, "application/pdf"),
+}
 _PICTURE = {
     200: ResponseSpec(
         data_container=bytes,
         media_type="image/svg+xml",
-        description="The card, as SVG or PNG",
+        description="The card, as SVG, PNG or PDF",
         generate_examples=False,
     )
 }
@@ -79,7 +82,10 @@ async def draw_printed_card(
     now: NamedDependency[datetime],
     size: FromQuery[Size] = Size.CARD,
 ) -> Answer:
-    """The card as a picture: `{id}.svg` is the whole card (`size=large`: A5 in large type), `{id}.png` its code alone.
+    """The card as a picture: `{id}.svg` and `{id}.pdf` are the whole card, `{id}.png` its code alone.
+
+    It is as large as a bank card; `size=large` is A4 in large type. The PDF brings its letters, is tagged, and says the
+    name as an ID spells it where our fonts lack a letter.
 
     The language is the first of Accept-Language that we speak, or `?lang=de|de-simple|en`.
     """
@@ -116,7 +122,9 @@ async def lose_printed_card(
 ) -> LossView:
     """Say that a printed card is lost: it does not count from this moment, and another is made."""
     lost, replacement = await service.lose(session, vault, caller, card_id, settings=settings, now=now)
-    return LossView(lost=_view(lost), replacement=None if replacement is None else _new(replacement))
+    return LossView(
+        lost=_view(Standing(lost)), replacement=None if replacement is None else _new(replacement)
+    )
 
 
 def _named(picture_name: str) -> tuple[UUID, str]:
@@ -130,22 +138,23 @@ def _named(picture_name: str) -> tuple[UUID, str]:
     return card_id, suffix
 
 
-def _view(card: PrintedCard) -> PrintedCardView:
-    return PrintedCardView(**_told(card))
+def _view(standing: Standing) -> PrintedCardView:
+    return PrintedCardView(**_told(standing))
 
 
 def _new(printed: Printed) -> NewPrintedCardView:
-    return NewPrintedCardView(text=printed.text, **_told(printed.card))
+    return NewPrintedCardView(text=printed.text, **_told(Standing(printed.card)))
 
 
-def _told(card: PrintedCard) -> dict[str, Any]:
+def _told(standing: Standing) -> dict[str, Any]:
+    card = standing.card
     return {
         "id": card.id,
         "number": card.number,
         "printed_at": card.printed_at,
         "expires_at": card.expires_at,
         "lost_at": card.lost_at,
-        "ended_at": card.ended_at,
+        "ended_at": standing.ended_at,
     }
 
 

@@ -7,10 +7,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import anyio
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -21,13 +22,14 @@ from core.errors import NotFound
 from core.settings import Settings
 from core.vault import Vault, open_sealed, seal
 from entitlements.people import service as people
+from entitlements.people.rules import PersonIdentity
+from issuers.credentials.models import Credential
 from issuers.credentials.rules import Revocation, card_number
 from issuers.credentials.service import NothingHeld, draw_digits, issue_printed, revoke
 from wallet.cards.service import NameMissing, spelt, title
 from wallet.codes.text import printed_text
-from wallet.printing import picture
+from wallet.printing.layout import Face, Size, last_day_of
 from wallet.printing.models import PrintedCard
-from wallet.printing.picture import Face, Size
 
 log = structlog.get_logger("printing")
 
@@ -40,6 +42,20 @@ class Printed:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A printed card, and whether it still counts."""
+
+    card: PrintedCard
+    revoked_at: datetime | None = None
+    """When what it says was taken back, for whatever reason: the paper is worth nothing since."""
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """Since when it does not count."""
+        return min((at for at in (self.card.ended_at, self.revoked_at) if at is not None), default=None)
+
+
 async def print_card(
     session: AsyncSession, vault: Vault, caller: Caller, *, settings: Settings, now: datetime
 ) -> Printed:
@@ -50,15 +66,15 @@ async def print_card(
 
 async def printed_for(
     session: AsyncSession, caller: Caller, *, settings: Settings, now: datetime
-) -> Sequence[PrintedCard]:
+) -> Sequence[Standing]:
     """The printed cards of whoever the request is about, the latest first."""
     ids = await _ids(session, caller, settings, now)
     found = await session.execute(
-        select(PrintedCard)
+        _standing()
         .where(col(PrintedCard.person_id).in_(ids))
         .order_by(col(PrintedCard.printed_at).desc(), col(PrintedCard.id))
     )
-    return found.scalars().all()
+    return [Standing(card, revoked_at) for card, revoked_at in found]
 
 
 async def draw(
@@ -75,22 +91,39 @@ async def draw(
 ) -> bytes:
     """The picture of a card that counts; NotFound for somebody else's, and for one that is over."""
     ids = await _ids(session, caller, settings, now)
-    card = await session.get(PrintedCard, card_id)
-    if card is None or card.person_id not in ids or card.ended_at is not None or card.expires_at <= now:
+    row = (await session.execute(_standing().where(col(PrintedCard.id) == card_id))).one_or_none()
+    if row is None:
+        raise NotFound
+    card, standing = row[0], Standing(row[0], row[1])
+    if card.person_id not in ids or standing.ended_at is not None or card.expires_at <= now:
         raise NotFound
     keys = await people.keys_of(session, vault, [card.person_id])
     if card.person_id not in keys:
         raise NotFound
-    text, given, family = json.loads(open_sealed(keys[card.person_id], card.sealed, _aad(card.id)))
-    face = Face(
-        title=await title(session),
-        name=f"{given} {family}".strip(),
+    face = face_of(
+        card, keys[card.person_id], title=await title(session), language=language, zone=settings.zone
+    )
+    return await anyio.to_thread.run_sync(partial(render, face, settings.code_host, size))
+
+
+def face_of(card: PrintedCard, key: bytes, *, title: str, language: str, zone: ZoneInfo) -> Face:
+    """What is printed on a card, opened with its holder's key."""
+    text, given, family = json.loads(open_sealed(key, card.sealed, _aad(card.id)))
+    return Face(
+        title=title,
+        given=given,
+        family=family,
         number=card.number,
-        last_day=picture.last_day_of(day_of(card.expires_at, settings.zone)),
+        last_day=last_day_of(day_of(card.expires_at, zone)),
         text=text,
         language=language,
     )
-    return await anyio.to_thread.run_sync(partial(render, face, settings.code_host, size))
+
+
+def seal_face(card_id: UUID, key: bytes, text: str, identity: PersonIdentity) -> bytes:
+    """What a card keeps of what is printed on it, for `face_of`."""
+    said = [text, identity.given_name, identity.family_name]
+    return seal(key, json.dumps(said, ensure_ascii=False).encode(), _aad(card_id))
 
 
 async def lose(
@@ -150,11 +183,10 @@ async def _print(
         expires_at=issued.expires_at,
     )
     text = printed_text(settings.code_host, issued.signed)
-    said = [text, identity.given_name if identity else "", identity.family_name if identity else ""]
     key = (await people.keys_of(session, vault, [person_id], make=True)).get(person_id)
     if key is None:
         raise NameMissing
-    card.sealed = seal(key, json.dumps(said, ensure_ascii=False).encode(), _aad(card.id))
+    card.sealed = seal_face(card.id, key, text, identity or PersonIdentity())
     session.add(card)
     await session.flush()
     for earlier in before:
@@ -192,6 +224,12 @@ async def _end_earlier(session: AsyncSession, person_id: UUID, now: datetime) ->
     cards = ended.scalars().all()
     await revoke(session, [card.credential_id for card in cards], Revocation.REPLACED, now=now)
     return cards
+
+
+def _standing() -> Select[PrintedCard, datetime | None]:
+    return select(PrintedCard, col(Credential.revoked_at)).join(
+        Credential, col(Credential.id) == col(PrintedCard.credential_id)
+    )
 
 
 async def _ids(session: AsyncSession, caller: Caller, settings: Settings, now: datetime) -> list[UUID]:

@@ -17,6 +17,7 @@ from wallet.codes.picture import (
     Budget,
     CodeTooLarge,
     Drawing,
+    bitmap,
     budget,
     draw,
     read_picture,
@@ -203,3 +204,25 @@ def as_png(picture: Image.Image) -> bytes:
     out = io.BytesIO()
     picture.save(out, "PNG")
     return out.getvalue()
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_the_fast_encoder_needs_no_larger_code_than_the_slow_one(name: str) -> None:
+    needed = smallest_version(TEXTS[name])
+    drawn = draw(TEXTS[name], needed)
+    assert len(drawn.rows) == 17 + 4 * needed
+    assert read_picture(drawn.png()) == TEXTS[name]
+    with pytest.raises(CodeTooLarge):
+        draw(TEXTS[name], needed - 1)
+
+
+@pytest.mark.parametrize("name", ["live", "printed"])
+def test_the_code_for_print_has_the_same_modules(name: str) -> None:
+    drawn = CODES[name]
+    side, bits = bitmap(TEXTS[name], drawn.version)
+    assert side == len(drawn.rows)
+    width = (side + 7) // 8
+    rows = (bits[at : at + width] for at in range(0, len(bits), width))
+    assert drawn.rows == tuple(
+        tuple(bool(row[x // 8] >> (7 - x % 8) & 1) for x in range(side)) for row in rows
+    )

@@ -12,6 +12,7 @@ from issuers.credentials.card import printed_is_genuine
 from issuers.credentials.rules import Revocation
 from issuers.status.rules import Status
 from tests.wallet.makers import Headers, Somebody, Town
+from tests.wallet.printing.makers import Opened
 from wallet.codes.picture import read_picture
 from wallet.codes.text import Kind, parse, read_printed_code
 
@@ -89,7 +90,7 @@ async def test_cards_of_other_tariffs_look_alike(town: Town) -> None:
         made = await make(town, somebody)
         answer = await picture(town, await desk(town, somebody), f"{made['id']}.svg")
         root = ET.fromstring(answer.text.replace(made["number"], "NUMBER"))
-        code = root.find("{http://www.w3.org/2000/svg}svg")
+        code = root.find(".//{http://www.w3.org/2000/svg}svg")
         assert code is not None
         looks.add(
             (code.attrib["viewBox"], *(text.text for text in root.iter("{http://www.w3.org/2000/svg}text")))
@@ -181,3 +182,30 @@ async def test_when_a_person_is_forgotten_their_printed_name_cannot_be_read_agai
 async def test_a_card_ends_with_what_it_stands_for(town: Town) -> None:
     made = await make(town, await erika(town, tariffs=("reduced",), until=date(2026, 12, 31)))
     assert made["expires_at"] == "2026-12-31T23:00:00Z"
+
+
+async def test_a_card_that_was_taken_back_is_drawn_no_more_and_told_so(town: Town) -> None:
+    somebody = await erika(town)
+    made = await make(town, somebody)
+    headers = await desk(town, somebody)
+    assert (await picture(town, headers, f"{made['id']}.pdf")).status_code == 200
+    await town.lose(somebody)
+    await town.work()
+    assert await town.standing() == [Revocation.NOT_HELD]
+    for suffix in ("svg", "png", "pdf"):
+        assert (await picture(town, headers, f"{made['id']}.{suffix}")).status_code == 404
+    (told,) = (await town.client.get("/v1/printed-cards", headers=somebody.headers)).json()["cards"]
+    assert told["ended_at"] is not None
+
+
+async def test_the_card_comes_as_pdf_in_the_language_that_was_asked_for(town: Town) -> None:
+    somebody = await erika(town)
+    made = await make(town, somebody)
+    headers = await desk(town, somebody)
+    answer = await picture(town, headers, f"{made['id']}.pdf", size="large", lang="de-simple")
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["cache-control"] == "no-store"
+    sheet = Opened(answer.content)
+    assert sheet.millimetres == (210, 297)
+    assert "Die Karte gilt bis" in sheet.text
+    assert read_picture(sheet.png()) == made["text"]
