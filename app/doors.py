@@ -31,6 +31,7 @@ import verifiers.presentations.routes
 import verifiers.redemptions.routes
 import verifiers.scanners.routes
 import verifiers.venues.routes
+import wallet.activation.routes
 import wallet.cards.routes
 import wallet.devices.routes
 import wallet.inbox.routes
@@ -67,6 +68,7 @@ ROUTERS: list[Router] = [
     verifiers.bundles.routes.router,
     *verifiers.presentations.routes.ROUTERS,
     issuers.trustlist.routes.router,
+    wallet.activation.routes.router,
     wallet.devices.routes.router,
     wallet.cards.routes.own,
     wallet.cards.routes.served,

@@ -1,7 +1,7 @@
 """The holder's own page: one neutral card, what it brings and why, money for children, and the inbox."""
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,8 +14,6 @@ from litestar.response import Redirect, Template
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow, anyone, signed_in
-from core.limits.rules import Limit
-from core.limits.service import limited
 from core.pages import LANGUAGES, language_of, texts
 from core.settings import Settings
 from core.vault import Vault
@@ -23,11 +21,14 @@ from entitlements.allowances import service as allowances
 from entitlements.allowances.rules import name_of
 from entitlements.decisions import on_request
 from entitlements.people import service as people
-from entitlements.people.schemas import Activation
+from entitlements.people.activation import CodeRefused
 from entitlements.requests import service as requests
 from entitlements.requests.letter import letter
 from entitlements.requests.schemas import RequestView, Shown
 from entitlements.rulebook.service import programme_names
+from wallet.activation import service as activation
+from wallet.activation.routes import TRIES
+from wallet.activation.schemas import Activation
 from wallet.cards import service as cards
 from wallet.inbox import service as inbox
 
@@ -197,7 +198,7 @@ def _activation(request: Request[Any, Any, Any], *, refused: bool = False) -> Te
 @post(
     "/card/activation",
     include_in_schema=False,
-    guards=[signed_in, limited("activation", Limit(5, timedelta(hours=1)))],
+    guards=[signed_in, TRIES],
 )
 async def activate(
     request: Request[Any, Any, Any],
@@ -206,12 +207,14 @@ async def activate(
     session: NamedDependency[AsyncSession],
     vault: NamedDependency[Vault],
     *,
+    settings: NamedDependency[Settings],
+    today: NamedDependency[date],
     now: NamedDependency[datetime],
 ) -> Template | Redirect:
     """Ties the account to the person whom the code in the city's letter was made for; five tries an hour."""
     try:
-        await people.activate(session, vault, caller, data.code, now)
-    except people.CodeRefused:
+        await activation.take(session, vault, settings, caller, data.code, today=today, now=now)
+    except CodeRefused:
         return _activation(request, refused=True)
     return Redirect(f"/card?lang={language_of(request)}", status_code=303)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from app.cli.outside import ANSWERS, Coded, Outside, calling, euros
+from app.cli.outside import Coded, Outside, calling, euros
 from app.walk.phone import Phone
 
 OWNER = click.option("--for", "ward", metavar="WHO", help="A child of yours, by given name or id.")
@@ -44,8 +44,9 @@ def login(outside: Outside, account: str, password: str) -> None:
 @calling(folder="phone")
 def activate(outside: Outside, code: str) -> None:
     """Enter the one-time code that the desk or a letter gave you: your account becomes yours."""
-    if _phone(outside).activate(code)["person_id"] is None:
-        outside.voice.fail(*ANSWERS["code-refused"])
+    known = _phone(outside).activate(code)
+    for ward in known["wards"]:
+        outside.voice.say(f"Sie handeln für: {ward['given_name']}", f"You act for: {ward['given_name']}")
     outside.voice.say("Ihr Konto ist jetzt mit Ihnen verknüpft.", "Your account is linked to you now.")
 
 

@@ -72,7 +72,7 @@ class Phone:
     # ---- what the holder reads ----
 
     def activate(self, code: str) -> Any:
-        """Makes this login the person for whom the code was made."""
+        """Makes this login the person for whom the code was made, or their guardian; typed or scanned."""
         return self.wire.post("/v1/me/activation", {"code": code}, self.headers())
 
     def persons(self) -> Any:

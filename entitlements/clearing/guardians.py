@@ -38,10 +38,17 @@ async def make(
     Whoever is of age already has a guardian by a court's word, on whatever day that ends; of a birth date known in
     part, the last possible day counts.
     """
+    await check(session, child_id, since=since, until=until, today=today)
+    return await make_guardian(session, caller, guardian_id, child_id, since=since, until=until, now=now)
+
+
+async def check(session: AsyncSession, child_id: UUID, *, since: date, until: date, today: date) -> None:
+    """Whether somebody may act for the child from a day and until a day, whoever that is."""
+    if until < since:
+        raise Unprocessable("the guardianship would end before it begins")
     born = await _born(session, child_id, today)
     if born is not None and is_under(born, OF_AGE, today) and until >= reaches(born, OF_AGE):
         raise OfAge
-    return await make_guardian(session, caller, guardian_id, child_id, since=since, until=until, now=now)
 
 
 async def _born(session: AsyncSession, child_id: UUID, today: date) -> date | None:

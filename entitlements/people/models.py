@@ -157,14 +157,29 @@ class Login(SQLModel, table=True):
     linked_at: datetime | None = Field(default=None, sa_type=Moment)
 
 
+class Makes(StrEnum):
+    """What a one-time code makes of whoever signs in and enters it."""
+
+    SELF = "self"
+    """The person themselves."""
+    GUARDIAN = "guardian"
+    """Somebody who may act for the person, until a day."""
+
+
 class ActivationCode(SQLModel, table=True):
-    """A code that makes whoever signs in and enters it this person, once; only its keyed hash is kept."""
+    """A code that makes whoever signs in and enters it this person, or their guardian, once; kept as a keyed hash."""
 
     __tablename__ = "activation_codes"
-    __table_args__ = (personal("person_id"),)
+    __table_args__ = (
+        CheckConstraint("(makes = 'guardian') = (until IS NOT NULL)", name="a_guardian_until_a_day"),
+        personal("person_id"),
+    )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     person_id: UUID = Field(foreign_key="persons.id", index=True)
+    makes: Makes = Field(default=Makes.SELF, sa_type=word(Makes))
+    until: date | None = None
+    """The last day of the guardianship."""
     code_hash: bytes = Field(sa_type=Bytes, unique=True)
     made_at: datetime = Field(sa_type=Moment)
     expires_at: datetime = Field(sa_type=Moment)

@@ -1,4 +1,4 @@
-"""The doors for persons: who am I, for whom may I act, one-time codes, guardians."""
+"""The doors for persons: who am I, for whom may I act, logins, guardians."""
 
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -10,20 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow
 from core.errors import problems
-from core.limits.rules import Limit
-from core.limits.service import limited
 from core.vault import Vault
 from entitlements.people import service
 from entitlements.people.models import LinkedBy
 from entitlements.people.schemas import (
-    Activation,
-    ActivationCodeView,
     EndOfGuardianship,
     GuardianshipView,
     NewLink,
     PersonsView,
-    WardView,
 )
+from entitlements.people.whose import persons_of
 
 
 @get("/me/persons", operation_id="whoseThings", responses=problems(401, 403))
@@ -34,57 +30,7 @@ async def my_persons(
     today: NamedDependency[date],
 ) -> PersonsView:
     """Who the caller is, and for whom the caller may act today; ids for the `Acting-For` header."""
-    own = await service.whoami(session, caller)
-    if own is None:
-        return PersonsView(person_id=None, wards=())
-    held = await service.guardianships_of(session, own, today)
-    named = await service.identities_of(session, vault, [row.child_id for row in held])
-    meant = await service.roots(session, [row.child_id for row in held])
-    wards = {
-        meant[row.child_id]: WardView(
-            person_id=meant[row.child_id],
-            given_name=named[row.child_id].given_name if row.child_id in named else "",
-            until=row.until,
-        )
-        for row in held
-    }
-    return PersonsView(person_id=own, wards=tuple(wards.values()))
-
-
-@post(
-    "/me/activation",
-    operation_id="activateLogin",
-    status_code=200,
-    guards=[limited("activation", Limit(5, timedelta(hours=1)))],
-    responses=problems(400, 401, 403, 409, 422, 429),
-)
-async def activate(
-    data: JSONBody[Activation],
-    caller: NamedDependency[Caller],
-    session: NamedDependency[AsyncSession],
-    vault: NamedDependency[Vault],
-    now: NamedDependency[datetime],
-) -> PersonsView:
-    """Links the caller's login to the person for whom a one-time code was made; five tries an hour."""
-    own = await service.activate(session, vault, caller, data.code, now)
-    return PersonsView(person_id=own, wards=())
-
-
-@post(
-    "/people/{person_id:uuid}/activation-codes",
-    operation_id="makeActivationCode",
-    responses=problems(400, 401, 403, 404),
-)
-async def make_activation_code(
-    person_id: FromPath[UUID],
-    caller: NamedDependency[Caller],
-    session: NamedDependency[AsyncSession],
-    vault: NamedDependency[Vault],
-    now: NamedDependency[datetime],
-) -> ActivationCodeView:
-    """A one-time code for somebody at the desk or by letter; codes made earlier end with it."""
-    code, expires_at = await service.make_activation_code(session, vault, caller, person_id, now)
-    return ActivationCodeView(code=code, expires_at=expires_at)
+    return await persons_of(session, vault, await service.whoami(session, caller), today)
 
 
 @post(
@@ -128,13 +74,13 @@ async def end_guardianship(
 ROUTERS = [
     Router(
         "/v1",
-        route_handlers=[my_persons, activate],
+        route_handlers=[my_persons],
         guards=[allow(Role.CITIZEN, Role.GUARDIAN)],
         tags=["people"],
     ),
     Router(
         "/v1",
-        route_handlers=[make_activation_code, link_login, end_guardianship],
+        route_handlers=[link_login, end_guardianship],
         guards=[allow(Role.CASE_WORKER)],
         tags=["people"],
     ),

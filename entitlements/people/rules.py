@@ -7,7 +7,10 @@ from datetime import timedelta
 
 CODE_SIGNS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """Thirty-two signs that nobody confuses on paper."""
-CODE_LENGTH = 12
+SECRET_BYTES = 16
+"""What a one-time code is: 128 random bits, printed as signs or drawn as a picture."""
+CODE_LENGTH = 26
+"""Signs of five bits each that hold them."""
 CODE_DAYS = timedelta(days=30)
 
 
@@ -66,12 +69,20 @@ def _spells(sign: str) -> bool:
     return unicodedata.category(sign) in {"Mc", "Mn"}
 
 
-def code_as_read(written: str) -> str | None:
-    """A one-time code as a person may write it, without spaces and hyphens; None where it cannot be one."""
+def code_as_read(written: str) -> bytes | None:
+    """A one-time code as a person may write it, with or without spaces and hyphens; None where it cannot be one."""
     signs = "".join(sign for sign in written.upper() if sign not in " -\u2010\u2011\u2013")
-    return signs if len(signs) == CODE_LENGTH and set(signs) <= set(CODE_SIGNS) else None
+    if len(signs) != CODE_LENGTH or not set(signs) <= set(CODE_SIGNS):
+        return None
+    number = 0
+    for sign in signs:
+        number = number * len(CODE_SIGNS) + CODE_SIGNS.index(sign)
+    return number.to_bytes(SECRET_BYTES) if number < 1 << 8 * SECRET_BYTES else None
 
 
-def code_as_printed(signs: str) -> str:
-    """The code in groups of four."""
+def code_as_printed(secret: bytes) -> str:
+    """The code in signs that can be typed, in groups of four."""
+    number = int.from_bytes(secret)
+    places = (len(CODE_SIGNS) ** place for place in reversed(range(CODE_LENGTH)))
+    signs = "".join(CODE_SIGNS[number // place % len(CODE_SIGNS)] for place in places)
     return "-".join(signs[at : at + 4] for at in range(0, len(signs), 4))

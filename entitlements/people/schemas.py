@@ -1,6 +1,6 @@
 """What is said about persons over the wire."""
 
-from datetime import date, datetime
+from datetime import date
 from uuid import UUID
 
 from pydantic import Field
@@ -42,24 +42,6 @@ class PersonView(Schema):
     street: str = Field(description="Street and number", examples=["Münsterstraße 9"])
     postcode: str = Field(description="Postcode", examples=["44145"])
     town: str = Field(description="Town", examples=["Dortmund"])
-
-
-class ActivationCodeView(Schema):
-    """A one-time code, shown this once."""
-
-    code: str = Field(description="To be handed over or sent by letter", examples=["K7QX-9M2R-TT4W"])
-    expires_at: datetime = Field(description="When it ends unused", examples=["2026-10-16T10:00:00Z"])
-
-
-class Activation(Schema):
-    """The one-time code that somebody was given."""
-
-    code: str = Field(
-        description="As printed; spaces, hyphens and case do not matter",
-        examples=["K7QX-9M2R-TT4W"],
-        min_length=1,
-        max_length=40,
-    )
 
 
 class NewLink(Schema):

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import date, datetime
@@ -13,7 +12,7 @@ from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from core.access.rules import Caller, Channel, PrincipalKind, Role
+from core.access.rules import Caller, Channel, Role
 from core.audit.service import note
 from core.bulk import among, chunks, insert_for, insert_new, insert_rows, table_of
 from core.errors import Conflict, NotFound, Unprocessable
@@ -33,12 +32,7 @@ from entitlements.people.models import (
     Person,
 )
 from entitlements.people.rules import (
-    CODE_DAYS,
-    CODE_LENGTH,
-    CODE_SIGNS,
     PersonIdentity,
-    code_as_printed,
-    code_as_read,
     matches,
     name_words,
 )
@@ -60,12 +54,6 @@ class NotTwoPersons(Unprocessable):
     """Both are the same person."""
 
     slug, title = "not-two-persons", "Both ids mean the same person"
-
-
-class CodeRefused(Unprocessable):
-    """The code is wrong, used, or too old; which of these is nobody's business."""
-
-    slug, title = "code-refused", "This code cannot be used"
 
 
 # ---- persons ----
@@ -391,58 +379,6 @@ async def subject_of(session: AsyncSession, caller: Caller, today: date) -> UUID
     if own is None or (own != meant and meant not in await wards_of(session, own, today)):
         raise NotFound
     return meant
-
-
-async def make_activation_code(
-    session: AsyncSession, vault: Vault, caller: Caller, person_id: UUID, now: datetime
-) -> tuple[str, datetime]:
-    """A one-time code for this person, to be handed over or sent by letter, and when it ends; earlier ones end now."""
-    meant = (await roots(session, [person_id])).get(person_id)
-    if meant is None:
-        raise NotFound
-    await session.execute(
-        update(ActivationCode)
-        .where(col(ActivationCode.person_id) == meant, col(ActivationCode.expires_at) > now)
-        .values(expires_at=now)
-    )
-    code = "".join(secrets.choice(CODE_SIGNS) for _ in range(CODE_LENGTH))
-    row = ActivationCode(
-        person_id=meant, code_hash=_code_hash(vault, code), made_at=now, expires_at=now + CODE_DAYS
-    )
-    session.add(row)
-    note(session, caller, "activation-code.made", ("person", meant), now=now)
-    await session.flush()
-    return code_as_printed(code), row.expires_at
-
-
-def _code_hash(vault: Vault, code: str) -> bytes:
-    return hmac.digest(vault.secret(Label.ONE_TIME_CODES), b"activation:" + code.encode(), hashlib.sha256)
-
-
-async def activate(session: AsyncSession, vault: Vault, caller: Caller, written: str, now: datetime) -> UUID:
-    """Links the caller to the person for whom the code was made, and uses it up. CodeRefused if it does not fit.
-
-    How often somebody may try is the door's business (see `routes.activate`).
-    """
-    code = code_as_read(written)
-    if code is None or caller.kind is not PrincipalKind.LOGIN:
-        raise CodeRefused
-    used = await session.execute(
-        update(ActivationCode)
-        .where(
-            col(ActivationCode.code_hash) == _code_hash(vault, code),
-            col(ActivationCode.used_at).is_(None),
-            col(ActivationCode.expires_at) > now,
-        )
-        .values(used_at=now)
-        .returning(col(ActivationCode.person_id))
-        .execution_options(synchronize_session=False)
-    )
-    person_id = used.scalar_one_or_none()
-    if person_id is None:
-        raise CodeRefused
-    await link_login(session, caller.principal_id, person_id, by=LinkedBy.CODE, caller=caller, now=now)
-    return await person_of(session, caller)
 
 
 # ---- guardians ----

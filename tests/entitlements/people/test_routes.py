@@ -1,5 +1,4 @@
 from datetime import date
-from typing import Any
 from uuid import UUID, uuid4
 
 from litestar import Litestar
@@ -8,7 +7,6 @@ from sqlalchemy import select
 
 from core.access.models import Principal
 from core.access.rules import Role
-from core.clock import FixedClock
 from core.database import Database
 from core.vault import Vault
 from entitlements.people.rules import PersonIdentity
@@ -44,33 +42,6 @@ async def test_a_parent_sees_for_whom_they_may_act(client: Client, database: Dat
     assert (await client.get("/v1/me/persons", headers=login)).json()["wards"] == []
 
 
-async def test_somebody_becomes_known_with_the_code_from_the_desk(
-    client: Client, database: Database, vault: Vault
-) -> None:
-    person = await a_person(database, vault)
-    desk = await sign_in(database, vault, NOON, Role.CASE_WORKER)
-    code = (await client.post(f"/v1/people/{person}/activation-codes", headers=desk)).json()["code"]
-    login = await sign_in(database, vault, NOON, Role.CITIZEN)
-    assert (await client.get("/v1/me/persons", headers=login)).json() == {"person_id": None, "wards": []}
-    activated = await client.post("/v1/me/activation", json={"code": code}, headers=login)
-    assert activated.status_code == 200, activated.text
-    assert (await client.get("/v1/me/persons", headers=login)).json()["person_id"] == str(person)
-
-
-async def test_whoever_guesses_codes_must_wait(
-    client: Client, database: Database, vault: Vault, clock: FixedClock
-) -> None:
-    login = await sign_in(database, vault, NOON, Role.CITIZEN)
-
-    async def guess() -> Any:
-        return await client.post("/v1/me/activation", json={"code": "AAAA-AAAA-AAAA"}, headers=login)
-
-    assert [(await guess()).status_code for _ in range(5)] == [422] * 5
-    refused = await guess()
-    assert refused.status_code == 429
-    assert int(refused.headers["retry-after"]) > 0
-
-
 async def test_the_desk_links_a_login_with_the_papers_on_the_table(
     client: Client, database: Database, vault: Vault
 ) -> None:
@@ -93,7 +64,6 @@ async def test_only_the_desk_makes_codes_and_guardians(
     citizen = await sign_in(database, vault, NOON, Role.CITIZEN, person_id=person)
     given = {"guardian_id": str(person), "child_id": str(person), "until": "2031-05-03"}
     for url, body in (
-        (f"/v1/people/{person}/activation-codes", None),
         ("/v1/guardianships", given),
         ("/v1/people/search", {"name": "Sommer"}),
     ):
@@ -101,7 +71,6 @@ async def test_only_the_desk_makes_codes_and_guardians(
         assert (await client.post(url, json=body)).status_code == 401
     desk = await sign_in(database, vault, NOON, Role.CASE_WORKER)
     assert (await client.post("/v1/guardianships", json=given, headers=desk)).status_code == 422
-    assert (await client.post(f"/v1/people/{uuid4()}/activation-codes", headers=desk)).status_code == 404
 
 
 async def test_the_desk_finds_somebody_by_name(client: Client, database: Database, vault: Vault) -> None:

@@ -1,4 +1,6 @@
+from dataclasses import replace
 from datetime import date, timedelta
+from hashlib import sha256
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +13,17 @@ from core.access.rules import Caller, Channel, Method, PrincipalKind, Role
 from core.errors import NotFound
 from core.vault import SealBroken, Vault
 from entitlements.people import merging, service
-from entitlements.people.models import Identity, IdentityKey, Likemark, LinkedBy, Login, NameMark
+from entitlements.people.activation import ACTIVATION_AAD, CodeRefused, make_code, use_code
+from entitlements.people.models import (
+    ActivationCode,
+    Identity,
+    IdentityKey,
+    Likemark,
+    LinkedBy,
+    Login,
+    Makes,
+    NameMark,
+)
 from entitlements.people.rules import PersonIdentity
 from tests.entitlements.facts.making import NOON, some_persons
 
@@ -190,27 +202,52 @@ async def test_a_case_worker_acts_at_the_desk_and_by_phone_but_not_from_home(ses
         await service.subject_of(session, caller, TODAY)
 
 
-async def test_a_code_links_a_login_once(session: AsyncSession, vault: Vault) -> None:
+async def test_a_code_is_used_once_and_by_somebody_who_has_signed_in(
+    session: AsyncSession, vault: Vault
+) -> None:
     (person,) = await some_persons(session, 1)
     desk = await somebody(session, None, Role.CASE_WORKER)
-    code, _ = await service.make_activation_code(session, vault, desk, person, NOON)
+    secret, _ = await make_code(session, vault, desk, person, now=NOON)
+    assert len(secret) == 16
     caller = await somebody(session)
-    assert await service.activate(session, vault, caller, code.lower(), NOON) == person
-    assert await service.person_of(session, caller) == person
-    with pytest.raises(service.CodeRefused):
-        await service.activate(session, vault, await somebody(session), code, NOON)
+    with pytest.raises(CodeRefused):
+        await use_code(session, vault, replace(caller, kind=PrincipalKind.TILL), secret, NOON)
+    assert (await use_code(session, vault, caller, secret, NOON)).person_id == person
+    with pytest.raises(CodeRefused):
+        await use_code(session, vault, await somebody(session), secret, NOON)
 
 
 async def test_a_code_ends_with_its_time_and_with_the_next_code(session: AsyncSession, vault: Vault) -> None:
     (person,) = await some_persons(session, 1)
     desk = await somebody(session, None, Role.CASE_WORKER)
-    first, _ = await service.make_activation_code(session, vault, desk, person, NOON)
-    second, expires_at = await service.make_activation_code(session, vault, desk, person, NOON)
-    for code, now in ((first, NOON), (second, expires_at)):
-        with pytest.raises(service.CodeRefused):
-            await service.activate(session, vault, await somebody(session), code, now)
-    with pytest.raises(service.CodeRefused):
-        await service.activate(session, vault, await somebody(session), "not a code", NOON)
+    first, _ = await make_code(session, vault, desk, person, now=NOON)
+    second, expires_at = await make_code(session, vault, desk, person, now=NOON)
+    assert expires_at == NOON + timedelta(days=30)
+    for secret, now in ((first, NOON), (second, expires_at), (bytes(16), NOON)):
+        with pytest.raises(CodeRefused):
+            await use_code(session, vault, await somebody(session), secret, now)
+    await use_code(session, vault, await somebody(session), second, NOON)
+
+
+async def test_codes_for_two_guardians_stand_side_by_side(session: AsyncSession, vault: Vault) -> None:
+    (child,) = await some_persons(session, 1)
+    desk = await somebody(session, None, Role.CASE_WORKER)
+    until = date(2031, 5, 3)
+    secrets = [(await make_code(session, vault, desk, child, until=until, now=NOON))[0] for _ in range(2)]
+    await make_code(session, vault, desk, child, now=NOON)
+    for secret in secrets:
+        code = await use_code(session, vault, await somebody(session), secret, NOON)
+        assert (code.makes, code.until) == (Makes.GUARDIAN, until)
+
+
+async def test_what_is_kept_of_a_code_opens_nothing(session: AsyncSession, vault: Vault) -> None:
+    (person,) = await some_persons(session, 1)
+    desk = await somebody(session, None, Role.CASE_WORKER)
+    secret, _ = await make_code(session, vault, desk, person, now=NOON)
+    (row,) = (await session.execute(select(ActivationCode))).scalars()
+    assert secret not in (row.code_hash, row.code_hash[:16])
+    for other in (sha256(secret).digest(), sha256(ACTIVATION_AAD + secret).digest()):
+        assert row.code_hash != other
 
 
 async def test_a_login_is_one_person(session: AsyncSession) -> None:

@@ -3,18 +3,20 @@
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core import p256
+from core import cose, p256
 from core.cose import KeyInHand, Malformed
 from issuers.credentials.card import Card, CardId, PrintedCard, WrongKind, sign_card, sign_printed
 from wallet.codes import base41
 from wallet.codes.text import (
     Kind,
     NotOurs,
+    activation_text,
     live_text,
     make_live,
     parse,
     prefix,
     printed_text,
+    read_activation,
     read_live,
     read_printed_code,
 )
@@ -124,3 +126,39 @@ def test_no_code_is_made_beyond_its_bounds(at: int, venue: int | None) -> None:
 def test_the_body_is_in_letters_that_need_no_escape() -> None:
     body = live_text(HOST, sign_card(CARD, ISSUER), PHONE, AT).partition("#")[2]
     assert set(body) <= set(base41.ALPHABET)
+
+
+def test_an_activation_code_reads_back_and_is_nothing_else() -> None:
+    secret = bytes(range(16))
+    text = activation_text(HOST, secret)
+    assert text.startswith(f"HTTPS://{HOST.upper()}/A#")
+    assert read_activation(text, HOST) == secret
+    with pytest.raises(WrongKind):
+        parse(text, HOST)
+    for letter, read in (("L", read_live), ("P", read_printed_code)):
+        _, body = parse(text.replace("/A#", f"/{letter}#"), HOST)
+        with pytest.raises(Malformed):
+            read(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "refusal"),
+    [
+        (cose.encode([65003, bytes(16)]), WrongKind),
+        (cose.encode([65004, bytes(15)]), Malformed),
+        (cose.encode([65004, bytes(17)]), Malformed),
+        (cose.encode([65004, bytes(16), 0]), Malformed),
+        (cose.encode([65004, bytes(16)]) + b"\0", Malformed),
+        (bytes(16), Malformed),
+        (b"", Malformed),
+    ],
+)
+def test_what_is_not_just_an_activation_code_is_refused(body: bytes, refusal: type[Exception]) -> None:
+    with pytest.raises(refusal):
+        read_activation(f"HTTPS://{HOST.upper()}/A#{base41.encode(body)}", HOST)
+
+
+@pytest.mark.parametrize("text", ["HTTPS://EXAMPLE.ORG/A#ABC", "hello", ""])
+def test_a_foreign_text_is_no_activation_code(text: str) -> None:
+    with pytest.raises(NotOurs):
+        read_activation(text, HOST)
