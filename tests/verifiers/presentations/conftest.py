@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -58,6 +59,8 @@ class House:
     settings: Settings
     vault: Vault
     anchor: x509.Certificate
+    counter: "Counter | None" = None
+    holder: "Holder | None" = None
 
 
 @pytest.fixture(scope="session")
@@ -161,16 +164,35 @@ class Counter:
         return found
 
     async def rows(self) -> list[Presentation]:
+        """Everything that is kept of questions."""
         async with self.city.database.reading() as session:
-            found = await session.execute(select(Presentation).order_by(col(Presentation.made_at)))
-            return list(found.scalars().all())
+            return list((await session.execute(select(Presentation))).scalars().all())
+
+    async def row(self, asked: dict[str, Any]) -> Presentation:
+        """What is kept of one."""
+        watch = sha256(asked["status_url"].rsplit("/", 1)[1].encode()).digest()
+        return next(row for row in await self.rows() if row.watch_hash == watch)
+
+
+@pytest.fixture
+async def new_counter(city: City, house: House) -> Counter:
+    """A venue of the test's own."""
+    return await make_counter(city, house)
+
+
+async def make_counter(city: City, house: House) -> Counter:
+    venue = await city.venue()
+    offer = await city.offer(venue)
+    return Counter(city, house, venue, offer, await city.till(venue))
 
 
 @pytest.fixture
 async def counter(city: City, house: House) -> Counter:
-    venue = await city.venue()
-    offer = await city.offer(venue)
-    return Counter(city, house, venue, offer, await city.till(venue))
+    """The same counter for all tests that only ask at it."""
+    if house.counter is None:
+        house.counter = await make_counter(city, house)
+    house.counter.city.clock = house.counter.till.clock = city.clock
+    return house.counter
 
 
 @dataclass
@@ -215,6 +237,22 @@ class Holder:
 
 @pytest.fixture
 async def holder(house: House, clock: FixedClock, client: AsyncTestClient[Litestar]) -> Holder:
+    """The same person for all tests that leave the credential as it is, with a wallet of the test's own."""
+    if house.holder is None:
+        house.holder = await make_holder(house, clock, client)
+    kept = house.holder
+    return Holder(
+        house, clock, kept.person_id, Wallet(client, clock, kept.wallet.key, kept.wallet.credential)
+    )
+
+
+@pytest.fixture
+async def new_holder(house: House, clock: FixedClock, client: AsyncTestClient[Litestar]) -> Holder:
+    """A person of the test's own."""
+    return await make_holder(house, clock, client)
+
+
+async def make_holder(house: House, clock: FixedClock, client: AsyncTestClient[Litestar]) -> Holder:
     now, wallet = clock.now(), Wallet(client, clock)
     async with house.database.writing() as session:
         person = await people.make_person(session, now)

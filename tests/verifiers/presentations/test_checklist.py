@@ -16,10 +16,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from core import jose
+from core.access.rules import Role
 from issuers.openid.encryption import unlock
+from tests.makers import sign_in
 from tests.verifiers.presentations.conftest import PUBLIC, REGISTRATION, Counter, Holder
 from tests.verifiers.presentations.wallet import Link, unb64
 from verifiers.presentations.dcql import read_query
+from verifiers.presentations.service import LASTS
 
 VECTORS = Path(__file__).parents[2] / "data/vp"
 TYPE = "urn:citycard:dortmund:card:1"
@@ -172,11 +175,12 @@ async def test_vp_3_the_encryption_key_is_for_this_request_alone(counter: Counte
 
 
 async def test_vp_3_the_private_key_is_gone_once_it_was_answered(counter: Counter, holder: Holder) -> None:
-    request = await holder.wallet.open((await counter.ask())["authorization_request"])
-    assert (await counter.rows())[-1].sealed is not None
+    asked = await counter.ask()
+    request = await holder.wallet.open(asked["authorization_request"])
+    assert (await counter.row(asked)).sealed is not None
     await holder.wallet.send(request, holder.wallet.show(request))
-    row = next(row for row in await counter.rows() if row.answered_at is not None and row.sealed is None)
-    assert row.state == "verified"
+    row = await counter.row(asked)
+    assert (row.state, row.sealed) == ("verified", None)
 
 
 async def test_vp_3_both_encodings_and_the_formats_are_announced(counter: Counter, holder: Holder) -> None:
@@ -198,10 +202,10 @@ async def test_vp_3_the_registration_certificate_goes_with_it(counter: Counter, 
 
 
 async def test_vp_4_the_query_is_for_the_venues_tariffs_and_says_little(
-    counter: Counter, holder: Holder
+    new_counter: Counter, holder: Holder
 ) -> None:
-    await counter.city.offer(counter.venue, tariffs=["reduced_youth"])
-    request = await holder.wallet.open((await counter.ask())["authorization_request"])
+    await new_counter.city.offer(new_counter.venue, tariffs=["reduced_youth"])
+    request = await holder.wallet.open((await new_counter.ask())["authorization_request"])
     query = request.query
     assert query["format"] == "dc+sd-jwt"
     assert query["meta"] == {"vct_values": [TYPE]}
@@ -214,10 +218,10 @@ async def test_vp_4_the_query_is_for_the_venues_tariffs_and_says_little(
 
 
 async def test_vp_4_the_name_is_asked_for_where_an_offer_compares_it(
-    counter: Counter, holder: Holder
+    new_counter: Counter, holder: Holder
 ) -> None:
-    named = await counter.city.offer(counter.venue, needs_name=True)
-    asked = await counter.ask(offer_id=named)
+    named = await new_counter.city.offer(new_counter.venue, needs_name=True)
+    asked = await new_counter.ask(offer_id=named)
     request = await holder.wallet.open(asked["authorization_request"])
     assert {claim["path"][-1] for claim in request.query["claims"]} == {
         "reduced",
@@ -226,9 +230,9 @@ async def test_vp_4_the_name_is_asked_for_where_an_offer_compares_it(
     }
     assert all(len(one) == 3 for one in request.query["claim_sets"])
     assert (await holder.wallet.send(request, holder.wallet.show(request))).status_code == 200
-    found = await counter.status(asked)
+    found = await new_counter.status(asked)
     assert found["name"] == "Änne Müller"
-    assert {offer["id"] for offer in found["offers"]} == {named, counter.offer_id}
+    assert {offer["id"] for offer in found["offers"]} == {named, new_counter.offer_id}
 
 
 async def test_vp_4_the_authorities_that_are_trusted_are_named_by_key(
@@ -328,7 +332,7 @@ async def test_vp_5_a_browser_that_never_comes_back_lets_it_expire(counter: Coun
     asked = await counter.ask(flow="same-device")
     request = await holder.wallet.open(asked["authorization_request"])
     answer = await holder.wallet.send(request, holder.wallet.show(request))
-    counter.city.clock.forward(service_lasts())
+    counter.city.clock.forward(LASTS)
     assert (await counter.status(asked))["status"] == "expired"
     late = await counter.city.client.get(answer.json()["redirect_uri"], follow_redirects=False)
     assert late.status_code == 404
@@ -345,9 +349,6 @@ async def test_vp_5_one_browser_can_have_two_questions_under_way(counter: Counte
 
 
 async def test_vp_5_from_home_no_other_device_is_asked(counter: Counter, holder: Holder) -> None:
-    from core.access.rules import Role
-    from tests.makers import sign_in
-
     city = counter.city
     session = await sign_in(city.database, city.vault, city.now, Role.CITIZEN, person_id=holder.person_id)
     wish = {"attestation": "jobcenter-sgb2", "flow": "cross-device"}
@@ -404,7 +405,7 @@ async def test_vp_6_of_two_answers_at_once_one_is_taken(counter: Counter, holder
 async def test_vp_6_after_its_time_a_request_gets_no_answer(counter: Counter, holder: Holder) -> None:
     asked = await counter.ask()
     request = await holder.wallet.open(asked["authorization_request"])
-    counter.city.clock.forward(service_lasts())
+    counter.city.clock.forward(LASTS)
     answer = await holder.wallet.send(request, holder.wallet.show(request))
     assert answer.status_code == 400
     assert (await counter.status(asked))["status"] == "expired"
@@ -482,9 +483,3 @@ async def test_vp_8_the_digital_credentials_api_is_not_offered_and_its_proofs_no
     answer = await holder.wallet.send(request, holder.wallet.show(request, aud=f"origin:{PUBLIC}"))
     assert answer.status_code == 400
     assert (await counter.status(asked))["reason"] == "binding-audience"
-
-
-def service_lasts():  # type: ignore[no-untyped-def]
-    from verifiers.presentations import service
-
-    return service.LASTS

@@ -178,7 +178,7 @@ class Wallet:
         key = ECKey.import_key(request.encryption_key)
         plain = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         head = given({"alg": alg, "enc": enc, "kid": request.encryption_key["kid"], **header})
-        return jwe.encrypt_compact(head, plain, key, algorithms=[alg, enc])
+        return jwe.encrypt_compact(head, plain, key, algorithms=[alg, enc, "DEF"])
 
     async def post(self, request: Request, **form: str) -> httpx.Response:
         return await self.http.post(request.claims["response_uri"], data=form, follow_redirects=False)
