@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import click
+import structlog
 from pydantic import ValidationError
 
 from app.cli.offering import Running
@@ -75,6 +76,8 @@ def revoke_credential(
     The database knows before this command ends; the next list that anybody fetches carries it, and no copy of an
     older one may be relied on for longer than its ttl (one minute).
     """
+    # What is told goes to standard output alone; the log beside it.
+    structlog.configure(logger_factory=lambda *_args: structlog.PrintLogger(sys.stderr))
     try:
         running = Running.found(demo, port)
         done = asyncio.run(_do(running, status_uri, status_idx, Act(act or Act.REVOKE)))
