@@ -15,7 +15,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
-from litestar.types import Message
+from litestar.types import Message, Scope
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import app.pages.routes
@@ -117,35 +117,26 @@ class House(Litestar):
         await super().__call__(as_get, receive, without_body)
 
 
-def create_app(
-    settings: Settings | None = None,
-    clock: Clock | None = None,
-    *,
-    vault: Vault | None = None,
-    work: bool = True,
-    more_doors: Sequence[Router] = (),
-) -> Litestar:
-    """The application. `work=False` leaves the jobs to somebody else (tests, or a worker process)."""
-    settings = settings or Settings()
-    clock = clock or SystemClock()
-    vault = vault or open_vault(settings)
-    database = Database(settings.database_url)
-    doorkeeper = Doorkeeper(settings, vault, database)
-    budget(settings.code_host)
-    check_files(settings)
-    check_settings(settings)
-    worker = Worker(database, handlers(settings, vault), clock, recurring(settings))
+@asynccontextmanager
+async def _living(house: Litestar) -> AsyncIterator[None]:
+    """From the first request to the last: jobs are done, and connections are closed at the end."""
+    state = house.state
+    async with anyio.create_task_group() as tasks:
+        if state.work:
+            tasks.start_soon(state.worker.forever)
+        yield
+        state.worker.stop()
+    await state.doorkeeper.close()
+    await state.database.dispose()
 
-    @asynccontextmanager
-    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        async with anyio.create_task_group() as tasks:
-            if work:
-                tasks.start_soon(worker.forever)
-            yield
-            worker.stop()
-        await doorkeeper.close()
-        await database.dispose()
 
+async def _protect(message: Message, scope: Scope) -> None:
+    headers: SecurityHeaders = scope["litestar_app"].state.headers
+    await headers(message, scope)
+
+
+def build(max_body: int, more_doors: Sequence[Router] = ()) -> House:
+    """The rooms and doors, which are the same in every house; nobody can live there before it is furnished."""
     return House(
         route_handlers=[*ROUTERS, *app.pages.routes.routers(), *more_doors],
         middleware=[Authentication()],
@@ -159,9 +150,9 @@ def create_app(
             "vault": Provide(provide_vault, sync_to_thread=False),
         },
         exception_handlers={**errors.HANDLERS, AlreadyAnswered: idempotency.replay},
-        before_send=[SecurityHeaders(settings)],
+        before_send=[_protect],
         response_class=Answer,
-        request_max_body_size=settings.max_body,
+        request_max_body_size=max_body,
         openapi_config=OpenAPIConfig(
             title="citycard",
             version="1",
@@ -172,15 +163,41 @@ def create_app(
             render_plugins=[SettledJson(), SettledYaml()],
         ),
         template_config=TemplateConfig(directory=TEMPLATES, engine=JinjaTemplateEngine),
-        lifespan=[lifespan],
-        state=State(
-            {
-                "settings": settings,
-                "clock": clock,
-                "vault": vault,
-                "database": database,
-                "doorkeeper": doorkeeper,
-                "worker": worker,
-            }
-        ),
+        lifespan=[_living],
     )
+
+
+def furnish(house: House, settings: Settings, clock: Clock, vault: Vault, *, work: bool) -> House:
+    """Puts in all that belongs to one city; whatever was there before is gone."""
+    database = Database(settings.database_url)
+    doorkeeper = Doorkeeper(settings, vault, database)
+    budget(settings.code_host)
+    check_files(settings)
+    check_settings(settings)
+    house.state = State(
+        {
+            "settings": settings,
+            "clock": clock,
+            "vault": vault,
+            "database": database,
+            "doorkeeper": doorkeeper,
+            "headers": SecurityHeaders(settings),
+            "worker": Worker(database, handlers(settings, vault), clock, recurring(settings)),
+            "work": work,
+        }
+    )
+    return house
+
+
+def create_app(
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    *,
+    vault: Vault | None = None,
+    work: bool = True,
+    more_doors: Sequence[Router] = (),
+) -> Litestar:
+    """The application. `work=False` leaves the jobs to somebody else (tests, or a worker process)."""
+    settings = settings or Settings()
+    house = build(settings.max_body, more_doors)
+    return furnish(house, settings, clock or SystemClock(), vault or open_vault(settings), work=work)

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
 import app.tables  # noqa: F401
-from app import create_app
+from app.application import House, build, create_app, furnish
 from core.clock import FixedClock
 from core.database import Database
 from core.settings import Mode, Settings
@@ -167,13 +167,26 @@ async def session(database: Database) -> AsyncIterator[AsyncSession]:
         yield session
 
 
+@pytest.fixture(scope="session")
+def house() -> House:
+    """The rooms and doors, built once for all tests of a process; what lives there is each test's own."""
+    return build(Settings(mode=Mode.TEST, _env_file=None).max_body)
+
+
 @pytest.fixture
-def application(settings: Settings, clock: FixedClock, vault: Vault) -> Litestar:
+def application(settings: Settings, clock: FixedClock, vault: Vault, house: House) -> Litestar:
+    """The application as it is served; a test that adds doors of its own takes `own_application`."""
+    return furnish(house, settings, clock, vault, work=False)
+
+
+@pytest.fixture
+def own_application(settings: Settings, clock: FixedClock, vault: Vault) -> Litestar:
+    """An application of this test alone, which may be given doors of its own."""
     return create_app(settings, clock, vault=vault, work=False)
 
 
 @pytest.fixture
 async def client(application: Litestar) -> AsyncIterator[AsyncTestClient[Litestar]]:
-    """A client of the application; jobs run when a test says `await application.state.worker.run_due()`."""
+    """A client of the application. It lives on a loop of its own: jobs are run by a Worker of the test's own."""
     async with AsyncTestClient(application, base_url="https://testserver.local") as client:
         yield client

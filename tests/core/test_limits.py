@@ -90,9 +90,9 @@ async def knock_here() -> str:
 
 
 @pytest.fixture
-def application(application: Litestar) -> Litestar:
-    application.register(knock_here)
-    return application
+def application(own_application: Litestar) -> Litestar:
+    own_application.register(knock_here)
+    return own_application
 
 
 async def test_the_one_too_many_hears_when_to_come_again(

@@ -43,10 +43,10 @@ async def open_door() -> str:
 
 
 @pytest.fixture
-def application(application: Litestar) -> Litestar:
+def application(own_application: Litestar) -> Litestar:
     for door in (who, desk, write, open_door):
-        application.register(door)
-    return application
+        own_application.register(door)
+    return own_application
 
 
 async def test_a_session_tells_who_calls(

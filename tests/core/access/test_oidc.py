@@ -187,7 +187,7 @@ async def test_somebody_signs_in_and_is_who_the_provider_says(
 
 
 async def test_the_demo_provider_signs_people_in(
-    application: Litestar, settings: Settings, vault: Vault
+    own_application: Litestar, settings: Settings, vault: Vault
 ) -> None:
     demo = settings.model_copy(
         update={
@@ -195,12 +195,12 @@ async def test_the_demo_provider_signs_people_in(
             "oidc_client_secret": type(settings.vault_secret)(DEMO_CLIENT_SECRET),
         }
     )
-    application.register(create_provider(demo, [Account("clerk", "Sachbearbeitung", ("case-worker",))]))
-    outgoing = Outgoing(httpx.ASGITransport(app=application))
-    application.state.doorkeeper = Doorkeeper(
-        demo, vault, application.state.database, policy=Policy(_env_file=None), outgoing=outgoing
+    own_application.register(create_provider(demo, [Account("clerk", "Sachbearbeitung", ("case-worker",))]))
+    outgoing = Outgoing(httpx.ASGITransport(app=own_application))
+    own_application.state.doorkeeper = Doorkeeper(
+        demo, vault, own_application.state.database, policy=Policy(_env_file=None), outgoing=outgoing
     )
-    async with AsyncTestClient(application, base_url=SITE) as browser:
+    async with AsyncTestClient(own_application, base_url=SITE) as browser:
         page = await browser.get("/login", params={"return_to": "/desk"})
         assert "Sachbearbeitung" in page.text
         back = await browser.post(

@@ -43,10 +43,10 @@ async def show() -> str:
 
 
 @pytest.fixture
-def application(application: Litestar) -> Litestar:
-    application.register(take)
-    application.register(show)
-    return application
+def application(own_application: Litestar) -> Litestar:
+    own_application.register(take)
+    own_application.register(show)
+    return own_application
 
 
 @pytest.fixture
