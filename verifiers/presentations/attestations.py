@@ -144,8 +144,9 @@ def is_about(attestation: Attestation, claims: Mapping[str, object], person: Per
         family_name=_text(attestation.family_name, claims),
         birth_date=_text(attestation.birth_date, claims),
     )
-    levels = compare(traits(said), traits(person)).levels
-    return all(levels.get(field) is level for field, level in _SAME.items())
+    alike = compare(traits(said), traits(person))
+    # A credential has a field for each name; names in each other's place are another person's.
+    return not alike.swapped and all(alike.levels.get(field) is level for field, level in _SAME.items())
 
 
 @dataclass(frozen=True, slots=True)
