@@ -491,7 +491,10 @@ async def overview(session: AsyncSession, person_id: UUID) -> list[Overview]:
     """How each programme stands for a person, held or not, in the order in which they are decided."""
     decisions = await standing_decisions(session, person_id)
     latest: dict[str, Entitlement] = {}
-    for entitlement in await grants.of_person(session, person_id):
+    # After a merge, what is held can be older than what ended because of it.
+    for entitlement in sorted(
+        await grants.of_person(session, person_id), key=lambda one: one.status not in grants.STANDING
+    ):
         latest.setdefault(entitlement.programme, entitlement)
     pots = await allowances.pots_of(session, person_id)
     sums = await allowances.lump_sums_of(session, person_id)

@@ -17,6 +17,7 @@ from entitlements.allowances.models import ApprovalState, CreditedMonth
 from entitlements.clearing import service
 from entitlements.clearing.rules import WAYS, Held, differences
 from entitlements.decisions import explaining
+from entitlements.decisions.service import overview
 from entitlements.facts import service as facts
 from entitlements.facts.models import CURRENT
 from entitlements.grants.models import EndReason, Entitlement, Standing
@@ -124,6 +125,10 @@ async def test_what_both_held_goes_on_once_in_its_better_standing(city: City) ->
     assert held is not None
     assert held.id == better.id
     async with city.database.reading() as session:
+        shown = {one.programme: one.entitlement for one in await overview(session, kept)}[KARTE]
+        assert shown is not None
+        # Although the one that ended was granted later.
+        assert (shown.id, shown.status) == (better.id, Standing.ACTIVE)
         closed = await session.get_one(Entitlement, ending.id)
         assert (closed.status, closed.end_reason) == (Standing.ENDED, EndReason.MERGED)
     await parted(city, act)
