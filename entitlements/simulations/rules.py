@@ -135,7 +135,7 @@ def suppressed(
 
     A count below `threshold` that is not zero is small. Left out are also others until (1) no equation, nor any
     combination of them, determines a cell that is left out, and (2) what is left out of a known whole makes up
-    no small number itself. `tied` names cells that go with another.
+    no small number itself, nor so little that each of its parts has to be small. `tied` names cells that go with another.
     """
     hidden = {cell for cell, number in counts.items() if 0 < number < threshold}
     while True:
@@ -157,7 +157,9 @@ def _weak(
         if equation.total is None or equation.total in hidden:
             continue
         parts = [counts[cell] for cell in equation.terms if cell in hidden]
-        if parts and sum(parts) < threshold and any(cell not in hidden for cell in equation.terms):
+        # Zeros are shown, so each part is one at least: five that make up five are each known to be one.
+        others = max(0, sum(part > 0 for part in parts) - 1)
+        if parts and sum(parts) < threshold + others and any(cell not in hidden for cell in equation.terms):
             return equation
     return None
 

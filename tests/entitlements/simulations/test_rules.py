@@ -108,6 +108,20 @@ def test_two_of_one_are_not_told_by_their_sum() -> None:
     assert sum(counts[cell] for cell in hidden if cell != whole) >= FIVE or whole in hidden
 
 
+def test_five_that_make_up_five_are_not_told_to_be_one_each() -> None:
+    told = counted(
+        *((place, "0-5", {HELD_BEFORE: 50, HELD_AFTER: 49, LOSSES: 1}) for place in "abcde"),
+        ("west", "6-14", {HELD_BEFORE: 80, HELD_AFTER: 72, LOSSES: 8}),
+        ("south", "6-14", {HELD_BEFORE: 80, HELD_AFTER: 80}),
+    )
+    hidden = told.hidden(FIVE)
+    parts = [place for place in (*"abcde", "west", "south") if (DISTRICT, place, LOSSES) in hidden]
+    if (TOTAL, "", LOSSES) not in hidden:
+        # Each of them is one at least; what is left over must leave room for one that is not small.
+        most = sum(told.counts[DISTRICT, place, LOSSES] for place in parts) - (len(parts) - 1)
+        assert most >= FIVE
+
+
 def test_money_that_would_tell_a_count_is_left_out_with_it() -> None:
     told = counted(
         ("north", "0-5", {HELD_BEFORE: 50, HELD_AFTER: 47, LOSSES: 3}),
