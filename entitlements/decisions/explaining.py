@@ -95,6 +95,8 @@ class Rested:
     """Empty: the person's own; else of somebody else in a household of this kind."""
     member: str = ""
     """Of whom, for those who may know."""
+    partly: bool = False
+    """Without a value: it is one of several things asked of a member, and nobody there meets all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,8 +444,10 @@ class _Reading:
     def _of_members(self, node: t.AnyMember, traced: Traced, subject: Subject) -> Iterator[Rested]:
         if traced.result == _FALSE:
             # One line for all of them, whoever they are; what is stated of the person stands by itself.
+            # Who meets a part of what is asked is not told: that nobody meets it all is true of each part.
+            partly = not isinstance(node.term, t.Fact)
             for name in sorted(Tree(node.term).mentions()):
-                yield Rested(name, None, node.household)
+                yield Rested(name, None, node.household, partly=partly)
             return
         members = subject.households.get(node.household, ())
         for member, below in zip(members, traced.below, strict=True):

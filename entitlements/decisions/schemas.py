@@ -141,7 +141,8 @@ class RestedView(Schema):
         examples=[None],
     )
     value: str | None = Field(
-        description="What is stated, as registers write it; null: no member of the household has it",
+        description="What is stated, as registers write it; null: no member of the household has it, or not "
+        "together with what else is asked",
         examples=["true"],
     )
     value_text: str | None = Field(description="The same in words", examples=["ja"])
@@ -169,7 +170,7 @@ class RestedView(Schema):
         told = stated if stated is not None and (how.inside or not rested.household) else None
         if rested.household:
             value = stated.value if stated is not None else None
-            text = member_in_words(rested.fact, value, rested.household, language, on)
+            text = member_in_words(rested.fact, value, rested.household, language, on, partly=rested.partly)
         else:
             assert stated is not None
             text = stated_in_words(rested.fact, stated, language, on, how.zone)

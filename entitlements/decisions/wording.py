@@ -10,11 +10,16 @@ from entitlements.language import Stated, Value
 from entitlements.notices.rules import day_in_words, language_of
 from entitlements.notices.values import texts, value_in_words
 
+EVER = date(1900, 1, 1)
+"""What registers write as the first day of what never began, such as having been born; nobody is told that day."""
+
 
 def stated_in_words(fact: str, stated: Stated, language: str, on: date, zone: ZoneInfo) -> str:
     """What a register stated of the person, since and until when, and since when we know it."""
     language = language_of(language)
     period = "open" if stated.until is None else "until" if stated.until >= on else "over"
+    if stated.since <= EVER and period == "open":
+        period = "ever"
     since = texts()["since"][period][language].format(
         since=day_in_words(stated.since, language),
         until=day_in_words(stated.until, language) if stated.until else "",
@@ -30,11 +35,17 @@ def stated_in_words(fact: str, stated: Stated, language: str, on: date, zone: Zo
     )
 
 
-def member_in_words(fact: str, value: Value | None, household: str, language: str, on: date) -> str:
-    """What is stated of somebody else in a household, or (without a value) of nobody there: never of whom."""
+def member_in_words(
+    fact: str, value: Value | None, household: str, language: str, on: date, *, partly: bool = False
+) -> str:
+    """What is stated of somebody else in a household, or (without a value) of nobody there: never of whom.
+
+    `partly`: it is one of several things asked of a member, and nobody there meets them all.
+    """
     language = language_of(language)
+    which = ("nobody-wholly" if partly else "nobody") if value is None else "member"
     return _sentence(
-        texts()["stated"]["nobody" if value is None else "member"][language].format(
+        texts()["stated"][which][language].format(
             fact=label_of(fact, language, on),
             value="" if value is None else value_in_words(fact, value, language),
             household=label_of(household, language, on),

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from core.schema import Schema
 from entitlements.allowances.rules import name_of
-from entitlements.facts.catalogue import label_of
+from entitlements.facts.catalogue import CATALOGUE, label_of
 from entitlements.notices.rules import cents_in_words, language_of
 from entitlements.notices.values import value_from_json, value_in_words
 from entitlements.requests.models import BenefitRequest, RequestState
@@ -66,7 +66,9 @@ class RequestView(Schema):
             accepted_at=row.accepted_at,
             why=[render(Reason(r["code"], r["params"]), language) for r in row.content["reasons"]],
             brings=brought(row.content["brings"], language),
-            filled_in=[filled_in(one, language, row) for one in row.content["facts"]],
+            filled_in=[
+                filled_in(one, language, row) for one in row.content["facts"] if one["fact"] not in LATEST
+            ],
         )
 
 
@@ -79,6 +81,9 @@ class NewAcceptance(Schema):
         examples=["2026-09-14"],
     )
 
+
+LATEST = frozenset(kind.latest for kind in CATALOGUE.values() if kind.latest)
+"""Facts that only say how late another may lie; people see that one alone."""
 
 _A_MONTH = {"de": "im Monat", "de-simple": "jeden Monat", "en": "a month"}
 _ACTUAL = {

@@ -116,6 +116,27 @@ async def test_who_lives_with_a_recipient_does_not_learn_who_it_is(
     assert (theirs["member_id"], theirs["since"]) == (str(recipient), "2026-02-01")
 
 
+async def test_what_nobody_meets_as_a_whole_is_not_said_of_each_part(
+    client: Client, city: City, vault: Vault
+) -> None:
+    reader, recipient = await city.person(ADULT), await city.person(ADULT, sgb2=True)
+    await city.household("registered_household", reader, recipient)
+    await city.assess(reader)
+    decision = await city.decision(reader, BILDUNG)
+    said = await explained(client, decision, await citizen(city, vault, reader))
+    texts = {
+        rested["fact"]: rested["text"]
+        for rested in said["rests_on"]
+        if rested["of_household"] == "registered_household"
+    }
+    # A member does receive it, and no member receives it with all else that this ground asks for.
+    assert texts["sgb2"] == (
+        "Grundsicherungsgeld: bei keinem Mitglied Ihres Haushalts zusammen mit allem, was sonst nötig ist"
+        " (der gemeinsame Haushalt)"
+    )
+    assert texts["kiz"] == "Kinderzuschlag: bei keinem Mitglied Ihres Haushalts (der gemeinsame Haushalt)"
+
+
 async def test_nobody_is_told_to_be_born_another_day(client: Client, city: City, vault: Vault) -> None:
     person = await city.person(date(1990, 1, 1), sgb2=True)
     await city.assess(person)

@@ -84,3 +84,13 @@ def test_things_are_called_as_they_were_on_the_day_and_numbers_carry_their_units
     assert value_in_words("school_route_m", 3501, "en") == "3501 metres"
     assert value_in_words("household_net_income", 123450, "de") == "1.234,50 Euro im Monat"
     assert value_in_words("birth_date", value_from_json("birth_date", "2015-03-01"), "de") == "1. März 2015"
+
+
+def test_nobody_is_told_a_first_day_of_what_never_began() -> None:
+    born = Stated(
+        date(1992, 8, 17), date(1900, 1, 1), None, "melderegister", datetime(2026, 9, 16, tzinfo=UTC)
+    )
+    for language in LANGUAGES:
+        said = stated_in_words("birth_date", born, language, date(2026, 9, 16), BERLIN)
+        assert "1992" in said
+        assert "1900" not in said

@@ -129,6 +129,8 @@ async def test_what_the_law_gives_on_request_is_offered_filled_in_and_not_grante
     assert facts["school_stage"]["value"] == "Grundschule"
     # What somebody else receives is not part of the form that the child's file holds.
     assert "wog" not in facts
+    assert "birth_date" in facts
+    assert "birth_date_latest" not in facts
     assert await family.inbox() == ["request.offered"]
 
 
