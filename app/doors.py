@@ -32,6 +32,7 @@ import verifiers.redemptions.routes
 import verifiers.scanners.routes
 import verifiers.venues.routes
 import wallet.activation.routes
+import wallet.batches.routes
 import wallet.cards.routes
 import wallet.devices.routes
 import wallet.inbox.routes
@@ -75,4 +76,5 @@ ROUTERS: list[Router] = [
     wallet.inbox.routes.router,
     wallet.pages.router,
     wallet.printing.routes.router,
+    wallet.batches.routes.router,
 ]

@@ -25,6 +25,7 @@ import verifiers.checks.service
 import verifiers.presentations.service
 import verifiers.redemptions.counters
 import verifiers.scanners.service
+import wallet.batches.service
 import wallet.cards.service
 import wallet.devices.service
 import wallet.inbox.service
@@ -77,8 +78,11 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "notice.deliver": partial(wallet.inbox.service.deliver, settings=settings),
         "notice.withdraw": wallet.inbox.service.withdraw,
         "guardianship.ended": partial(wallet.cards.service.on_guardianship_ended, settings=settings),
+        "printed-cards.again": partial(wallet.printing.service.print_again, vault=vault, settings=settings),
         "person.merged": wallet.printing.service.on_person_merged,
         "person.parted": partial(wallet.cards.service.on_person_parted, settings=settings),
+        "print-batches.step": partial(wallet.batches.service.step_job, settings=settings, vault=vault),
+        "print-batches.turn": partial(wallet.batches.service.turn, settings=settings),
         "wards.look_after": partial(wallet.cards.service.look_after_wards, settings=settings),
         "challenges.forget": wallet.devices.service.forget_challenges,
     }
@@ -112,5 +116,6 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
         nightly("scanner-codes.forget", settings.zone),
         nightly("counts.forget", settings.zone),
         nightly("wards.look_after", settings.zone),
+        nightly("print-batches.turn", settings.zone),
         nightly("challenges.forget", settings.zone),
     ]

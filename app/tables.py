@@ -30,6 +30,7 @@ import verifiers.presentations.models
 import verifiers.redemptions.models
 import verifiers.scanners.models
 import verifiers.venues.models
+import wallet.batches.models
 import wallet.devices.models
 import wallet.inbox.models
 import wallet.printing.models

@@ -1,18 +1,19 @@
 """Say what people hold; grant it, announce its end, end it, revoke it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, SQLColumnExpression, exists, or_, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.access.rules import Caller
 from core.audit.service import note
+from core.bulk import among
 from core.clock import day_of
 from core.errors import BadRequest, Conflict, NotFound, Unprocessable
 from core.settings import Settings
@@ -67,12 +68,7 @@ async def held(session: AsyncSession, person_id: UUID, on: date) -> list[Entitle
     """What a person holds on a day, in the order of the programmes' names."""
     rows = await session.execute(
         select(Entitlement)
-        .where(
-            col(Entitlement.person_id) == person_id,
-            col(Entitlement.status).in_(STANDING),
-            col(Entitlement.since) <= on,
-            or_(col(Entitlement.ends_on).is_(None), col(Entitlement.ends_on) >= on),
-        )
+        .where(col(Entitlement.person_id) == person_id, is_held(on))
         .order_by(col(Entitlement.programme))
     )
     return list(rows.scalars())
@@ -83,7 +79,34 @@ async def tariffs_of(
 ) -> Holding:
     """The tariffs that a person's card carries on a day, and until when; of one programme alone where it is named."""
     holding = [e for e in await held(session, person_id, on) if programme in {None, e.programme}]
+    return _holding(holding, await rulebook.tariff_bits(session), on)
+
+
+async def tariffs_of_all(session: AsyncSession, person_ids: Iterable[UUID], on: date) -> dict[UUID, Holding]:
+    """The same for many; who holds nothing is left out."""
     bits = await rulebook.tariff_bits(session)
+    found: dict[UUID, list[Entitlement]] = {}
+    for some in in_chunks(sorted(set(person_ids))):
+        rows = await session.execute(
+            select(Entitlement)
+            .where(among(col(Entitlement.person_id), some), is_held(on))
+            .order_by(col(Entitlement.person_id), col(Entitlement.programme))
+        )
+        for entitlement in rows.scalars():
+            found.setdefault(entitlement.person_id, []).append(entitlement)
+    return {person_id: _holding(holding, bits, on) for person_id, holding in found.items()}
+
+
+def is_held(on: date) -> ColumnElement[bool]:
+    """For a query: whether an entitlement is held on a day."""
+    return and_(
+        col(Entitlement.status).in_(STANDING),
+        col(Entitlement.since) <= on,
+        or_(col(Entitlement.ends_on).is_(None), col(Entitlement.ends_on) >= on),
+    )
+
+
+def _holding(holding: Sequence[Entitlement], bits: Mapping[str, int], on: date) -> Holding:
     tariffs = sorted(
         {tariff for entitlement in holding for tariff in entitlement.tariffs}, key=bits.__getitem__
     )

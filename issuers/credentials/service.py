@@ -21,6 +21,7 @@ from core.audit.service import note
 from core.bulk import among, table_of
 from core.clock import day_of
 from core.errors import Conflict, NotFound
+from core.jobs.service import enqueue
 from core.settings import Settings
 from core.vault import KeyUse, Signer, Vault, apart
 from entitlements.grants import service as grants
@@ -47,6 +48,7 @@ KEPT_AFTER_END = timedelta(days=30)
 """How long the row of a credential outlives it: an alarm or a complaint can still be followed."""
 
 _CHUNK = 500
+_AGAIN = 100  # cards on paper that one job makes anew, in one transaction
 
 log = structlog.get_logger("credentials")
 
@@ -338,7 +340,7 @@ async def on_holdings_changed(
 ) -> None:
     """The job when what people hold has changed: cards that promise more than that are taken back."""
     ids = [UUID(str(one)) for one in payload.get("person_ids") or [payload["person_id"]]]
-    await _touch_all(session, ids, now)
+    await touch_all(session, ids, now)
     # Whoever carries nothing has nothing to be taken back; of most people of a city that is so.
     carrying = select(col(Credential.person_id)).where(among(col(Credential.person_id), ids)).distinct()
     for person_id in sorted((await session.execute(carrying)).scalars()):
@@ -352,9 +354,17 @@ async def on_holdings_changed(
 
 
 async def on_key_withdrawn(session: AsyncSession, payload: dict[str, Any], now: datetime) -> None:
-    """The job when a key was withdrawn: what it signed is taken back, so that lists say so too."""
+    """The job when a key was withdrawn: what it signed is taken back, so that lists say so too.
+
+    Phones and wallets fetch the next by themselves; paper cannot, so it is made anew by the jobs that this owes.
+    """
     signed = await _live(session, now, col(Credential.key_id) == str(payload["key_id"]))
     await revoke(session, [card.id for card in signed], Revocation.KEY_WITHDRAWN, now=now)
+    paper = [str(card.id) for card in signed if card.kind is CredentialKind.PRINTED]
+    for start in range(0, len(paper), _AGAIN):
+        await enqueue(
+            session, "printed-cards.again", {"credential_ids": paper[start : start + _AGAIN]}, run_at=now
+        )
 
 
 async def forget_ended(session: AsyncSession, _payload: dict[str, Any], now: datetime) -> None:
@@ -392,10 +402,10 @@ async def _held(
 
 async def _touch(session: AsyncSession, person_id: UUID, now: datetime) -> None:
     """Holds the person's row to the end of the transaction; made where there is none, or nobody could wait for it."""
-    await _touch_all(session, [person_id], now)
+    await touch_all(session, [person_id], now)
 
 
-async def _touch_all(session: AsyncSession, person_ids: Iterable[UUID], now: datetime) -> None:
+async def touch_all(session: AsyncSession, person_ids: Iterable[UUID], now: datetime) -> None:
     """The same for many, in one order for all, so that no two wait for each other."""
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     rows = [{"person_id": one, "touched_at": now} for one in sorted(set(person_ids))]

@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from xml.sax.saxutils import escape
 
 import zxingcpp
@@ -136,12 +136,14 @@ def _modules(text: str, version: int) -> tuple[int, bytes]:
         )
     except ValueError:
         raise CodeTooLarge(f"the text does not fit a code of version {version}") from None
-    picture = memoryview(zxingcpp.write_barcode_to_image(code, scale=1, add_quiet_zones=False))
+    drawn: Any = zxingcpp.write_barcode_to_image(code, scale=1, add_quiet_zones=False)
+    picture = memoryview(drawn)
     side = 17 + 4 * version
     modules = picture.tobytes()
     # What does not fit, the writer puts in with less to correct errors by, and says nothing. The code itself says so:
-    # the first two bits of its format are 10 for M (ISO/IEC 18004, 7.9.1).
-    if picture.shape != (side, side) or modules[8 * side] != 0 or modules[8 * side + 1] == 0:
+    # the first two bits of its format are 11 for L, 10 for M (ISO/IEC 18004, 7.9.1). Where there is room to spare, it
+    # corrects more than M, and that is welcome.
+    if picture.shape != (side, side) or (modules[8 * side] == 0 and modules[8 * side + 1] == 0):
         raise CodeTooLarge(f"the text does not fit a code of version {version}")
     return side, modules
 

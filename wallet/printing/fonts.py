@@ -107,7 +107,8 @@ def _advances(script: Script, bold: bool) -> Callable[[int], int]:
 
     @cache
     def advance(number: int) -> int:
-        return round(font.font.get_glyph_h_advance(number) * font.scale)
+        moved: float = font.font.get_glyph_h_advance(number) * font.scale
+        return round(moved)
 
     return advance
 

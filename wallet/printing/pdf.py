@@ -7,12 +7,12 @@ tagged (14.8), with language and title; a print house's file is not, because nob
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import BinaryIO, Final
 from xml.sax.saxutils import escape
 
-from core.spelling import spell
+from issuers.credentials.names import card_name
 from wallet.codes.picture import QUIET, bitmap
 from wallet.printing import fonts
 from wallet.printing.fonts import Run, Script
@@ -26,6 +26,7 @@ _FONT_NAMES: Final = {
     (script, bold): f"F{place}"
     for place, (script, bold) in enumerate((script, bold) for script in Script for bold in (False, True))
 }
+_UNCUT: Final = 1000
 _NOTHING: Final = "\u200b"
 _FontKey = tuple[Script, bool]
 
@@ -53,18 +54,18 @@ def book(
     pages = 0
     version = code_version(host)
     for face in faces:
-        writer.page(compose(_printable(face), size, fonts.width), bitmap(face.text, version))
+        writer.page(compose(printable(face), size, fonts.width), bitmap(face.text, version))
         pages += 1
     writer.close(title, language.partition("-")[0])
     return pages
 
 
-def _printable(face: Face) -> Face:
+def printable(face: Face) -> Face:
     """The face as our fonts can write it; else the name is spelt as in an ID, and as the code carries it."""
     if fonts.has(face.name):
         return face
-    given, family = ((spell(part) or "").replace("<", " ") for part in (face.given, face.family))
-    return Face(face.title, given, family, face.number, face.last_day, face.text, face.language)
+    family, _, given = (card_name(face.family, face.given, _UNCUT) or "").replace("<<", "\n").partition("\n")
+    return replace(face, given=given.replace("<", " "), family=family.replace("<", " "))
 
 
 @dataclass

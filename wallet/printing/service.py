@@ -21,6 +21,7 @@ from core.clock import day_of
 from core.errors import NotFound
 from core.settings import Settings
 from core.vault import Vault, open_sealed, seal
+from entitlements.notices import service as notices
 from entitlements.people import service as people
 from entitlements.people.rules import PersonIdentity
 from issuers.credentials.models import Credential
@@ -167,8 +168,33 @@ async def lose(
     return card, replacement
 
 
+async def print_again(
+    session: AsyncSession, payload: dict[str, Any], now: datetime, *, vault: Vault, settings: Settings
+) -> None:
+    """The job for cards on paper whose key was withdrawn: each is made anew, and its holder told."""
+    ids = [UUID(str(one)) for one in payload["credential_ids"]]
+    found = await session.execute(
+        select(PrintedCard)
+        .where(col(PrintedCard.credential_id).in_(ids), col(PrintedCard.ended_at).is_(None))
+        .order_by(col(PrintedCard.person_id))
+    )
+    for card in found.scalars().all():
+        person_id = (await people.roots(session, [card.person_id]))[card.person_id]
+        try:
+            await _print(session, vault, None, person_id, settings=settings, now=now)
+        except (NothingHeld, NameMissing):
+            continue  # the list says already that this one does not count any more
+        await notices.owe(session, person_id, "card.printed-again", {}, now=now)
+
+
 async def _print(
-    session: AsyncSession, vault: Vault, caller: Caller, person_id: UUID, *, settings: Settings, now: datetime
+    session: AsyncSession,
+    vault: Vault,
+    caller: Caller | None,
+    person_id: UUID,
+    *,
+    settings: Settings,
+    now: datetime,
 ) -> Printed:
     identity = await people.identity_of(session, vault, person_id)
     name = spelt(identity)
