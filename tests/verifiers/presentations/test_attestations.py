@@ -187,7 +187,7 @@ async def claimant(city: City, house: House, jobcenter: Authority) -> Claimant:
 def _listen(house: House, lists: Lists) -> None:
     """From now on the application asks these lists where it would ask the world."""
     house.application.state.presentations = Answering(
-        house.database,
+        house.application.state.database,  # with connections of the application's own event loop
         house.vault,
         house.settings,
         StatusMemory(),
