@@ -40,6 +40,9 @@ OVERLAP = timedelta(days=1)
 ANCHOR_OVERLAP = timedelta(days=14)
 """The same for the key of the trust list itself: as long as a list lasts, or who held the old one is lost."""
 
+STRAGGLERS = timedelta(minutes=2)
+"""Longer than any transaction that signs may take."""
+
 _A_TICK = timedelta(microseconds=1)
 
 log = structlog.get_logger("authorities")
@@ -191,6 +194,9 @@ async def withdraw(
     await _keys_changed(session, now)
     for kind in ("key.destroy", "key.withdrawn"):
         await enqueue(session, kind, {"key_id": key_id}, run_at=now, once=f"{kind}:{key_id}")
+    # Whoever was signing at this moment may commit after that job has looked: it looks once more.
+    again = now + STRAGGLERS
+    await enqueue(session, "key.withdrawn", {"key_id": key_id}, run_at=again, once=f"key.stragglers:{key_id}")
     return key
 
 

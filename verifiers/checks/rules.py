@@ -65,6 +65,9 @@ class Reason(StrEnum):
     SCANNER_CLOCK_BEHIND = "scanner_clock_behind"
 
 
+KEYS_ANNOUNCED_AHEAD: Final = timedelta(days=1)
+"""How long before its first use a key stands in the trust list (`issuers.authorities.service.OVERLAP`)."""
+
 _CANNOT_TELL: Final = frozenset(
     {
         Reason.TRUST_LIST_STALE,
@@ -303,7 +306,9 @@ def _authority(
     key = trust.key(code.card.kid)
     live = isinstance(code, LiveCode)
     if key is None:
-        return Reason.UNKNOWN_ISSUER
+        # A list from before the next key was announced cannot know it: whoever holds one must not call that a forgery.
+        fresh = now < trust.issued_at + KEYS_ANNOUNCED_AHEAD
+        return Reason.UNKNOWN_ISSUER if fresh else Reason.TRUST_LIST_STALE
     if key.use != ("card" if live else "printed"):
         return Reason.WRONG_USE
     if key.withdrawn:
