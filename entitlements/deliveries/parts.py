@@ -1,5 +1,6 @@
 """Applies one part of a delivery: what it says of some subjects becomes persons, households and facts."""
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -29,7 +30,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
 
 from core.bulk import among, chunks, insert_new, table_of
-from core.database import Moment
+from core.database import Moment, new_id
 from core.vault import Vault
 from entitlements.deliveries.checking import mentioned, said_rows, waiting
 from entitlements.deliveries.linking import opened
@@ -47,11 +48,12 @@ from entitlements.facts.models import Fact
 from entitlements.facts.service import members
 from entitlements.language import Kind, Value
 from entitlements.people.models import Household, Membership, Person
+from entitlements.people.newcomers import Kept, Newcomer, Secrets, keep, seal_all
 from entitlements.people.rules import PersonIdentity
 from entitlements.people.service import keep_identifications, keep_identities, make_persons
 from entitlements.registers.models import Link, LinkMade, Register
 from entitlements.registers.rules import Remit
-from entitlements.registers.service import link
+from entitlements.registers.service import link, link_new
 
 PARTS = 4
 """More than the facts that one row can state: the place of a part in a fact's id."""
@@ -105,6 +107,7 @@ class Part:
         concerned |= await one.facts()
         if full:
             concerned |= await one.left_out()
+        await one.newcomers()
         return concerned, await one.finish()
 
 
@@ -123,6 +126,11 @@ class _One:
         """By place, what became of all that was said of a subject and has no result of its own."""
         self.explained: dict[int, Result] = {}
         """By place, what became of the row that says who a person is."""
+        self.new: set[UUID] = set()
+        self.sealing: asyncio.Task[Kept] | None = None
+        """Who the new ones are, on its way."""
+        self.links: dict[UUID, tuple[bytes, UUID]] = {}
+        """By the id of the link, the number and the new person that it will mean."""
 
     async def _mark(self, *where: ColumnElement[bool], **values: Any) -> None:
         await self.session.execute(
@@ -211,6 +219,7 @@ class _One:
             known = await self.session.execute(select(col(Person.id)).where(among(col(Person.id), some)))
             new = new.difference(known.scalars())
         await make_persons(self.session, sorted(new), self.now)
+        self.new = new
         contents = await self._contents()
         moments = await self._statements(row.statement for row in said)
         numbers: dict[bytes, tuple[UUID, str | None, LinkMade]] = {}
@@ -235,13 +244,48 @@ class _One:
                     identities[row.person_id] = (PersonIdentity(**content["identity"]), stated_at)
             if identification is not None:
                 identifications[identification] = row.person_id
-        await link(self.session, self.vault, self.register_id, numbers, self.now)
-        renamed = await keep_identities(self.session, self.vault, identities, self.now)
+        self._introduce(numbers, identities)
+        known_numbers = {hashed: one for hashed, one in numbers.items() if one[0] not in new}
+        known_ones = {person_id: one for person_id, one in identities.items() if person_id not in new}
+        await link(self.session, self.vault, self.register_id, known_numbers, self.now)
+        renamed = await keep_identities(self.session, self.vault, known_ones, self.now)
         await keep_identifications(self.session, identifications)
         for row in said:
             changed = row.person_id in new or row.person_id in renamed
             self.explained[row.place] = Result.ACCEPTED if changed else Result.UNCHANGED
         return new
+
+    def _introduce(
+        self,
+        numbers: Mapping[bytes, tuple[UUID, str | None, LinkMade]],
+        identities: Mapping[UUID, tuple[PersonIdentity, datetime]],
+    ) -> None:
+        """Begins to seal who the new ones are; meanwhile the database is told what is known of them."""
+        called: dict[UUID, list[tuple[UUID, str]]] = {person_id: [] for person_id in self.new}
+        for hashed, (person_id, number, _) in numbers.items():
+            if person_id in called and number is not None:
+                link_id = new_id()
+                called[person_id].append((link_id, number))
+                self.links[link_id] = hashed, person_id
+        newcomers = [
+            Newcomer(person_id, *identities.get(person_id, (None, self.now)), called_by)
+            for person_id, called_by in called.items()
+        ]
+        if newcomers:
+            secrets = Secrets.of(self.vault)
+            self.sealing = asyncio.create_task(asyncio.to_thread(seal_all, secrets, newcomers, self.now))
+
+    async def newcomers(self) -> None:
+        """Writes down who the new ones are."""
+        if self.sealing is None:
+            return
+        kept = await self.sealing
+        await keep(self.session, kept)
+        links = {
+            link_id: (hashed, person_id, kept.numbers[link_id])
+            for link_id, (hashed, person_id) in self.links.items()
+        }
+        await link_new(self.session, self.register_id, links, self.now)
 
     async def _contents(self) -> dict[int, tuple[Any, bytes | None]]:
         one = DeliverySubject
@@ -549,7 +593,7 @@ class _One:
 
     async def left_out(self) -> set[UUID]:
         """What a full delivery leaves these persons without ends with it."""
-        persons = {one.person_id for one in self.subjects if one.person_id is not None}
+        persons = {one.person_id for one in self.subjects if one.person_id is not None} - self.new
         listed: set[UUID] = set()
         for some in chunks(sorted(persons)):
             stands = or_(

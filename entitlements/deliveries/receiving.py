@@ -1,5 +1,6 @@
 """Takes a delivery in: a stream of any length into rows that wait, under the register's own name for it."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -42,6 +43,8 @@ from entitlements.registers.rules import Remit
 
 BATCH = 20_000
 """Rows that go to the database in one transaction while a delivery comes in."""
+BREATH = 500
+"""Rows that are read before others get their turn: the batch that is on its way, and whoever else asks."""
 
 
 class Media(StrEnum):
@@ -140,14 +143,18 @@ async def receive(
                 staging.add(said, number)
                 if len(staging.rows) >= BATCH:
                     await staging.write()
+                elif staging.position % BREATH == 0:
+                    await asyncio.sleep(0)
         for said, number in reader.close():
             staging.add(said, number)
         await staging.write()
+        await staging.written()
         return await _claim(
             database, caller, delivery.id, announced, rows=staging.position, content=digest.digest(), now=now
         )
     except BaseException:
         # Whatever broke it off, the half of it is of no use to anybody.
+        await staging.break_off()
         await database.in_transaction(lambda session: discard(session, delivery.id))
         raise
 

@@ -1,5 +1,6 @@
 """Takes rows apart and puts them where they wait: whom they mean and what they say, each written down once."""
 
+import asyncio
 import json
 from datetime import date, datetime
 from typing import Any, Final
@@ -89,11 +90,16 @@ class Staging:
         self._new_subjects: Rows = []
         self._new_statements: Rows = []
         self._new_members: Rows = []
+        self._writing: asyncio.Task[None] | None = None
         self.rows: Rows = []
         self.position = 0
 
     async def write(self) -> None:
-        """Writes what has gathered, in a transaction of its own: others write in between."""
+        """Begins to write what has gathered, in a transaction of its own: others write in between.
+
+        While the database works, the next rows are read; one batch is on its way at most.
+        """
+        await self.written()
         gathered = (
             (DeliverySubject, _SUBJECT, self._new_subjects),
             (DeliveryStatement, _STATEMENT, self._new_statements),
@@ -106,7 +112,17 @@ class Staging:
             for table, columns, rows in gathered:
                 await insert_rows(session, table_of(table), columns, rows)
 
-        await self._database.in_transaction(put)
+        self._writing = asyncio.create_task(self._database.in_transaction(put))
+
+    async def written(self) -> None:
+        """Waits until everything is written that was begun; what went wrong with it goes wrong here."""
+        if self._writing is not None:
+            await self._writing
+
+    async def break_off(self) -> None:
+        """Waits until nothing is being written any more, whatever became of it."""
+        if self._writing is not None:
+            await asyncio.gather(self._writing, return_exceptions=True)
 
     def add(self, said: Said, number: str | None = None) -> None:
         """One row; `number` stands in place of the one that a fact names."""

@@ -14,11 +14,13 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    false,
     func,
     insert,
     literal_column,
     or_,
     select,
+    tuple_,
     union_all,
 )
 from sqlalchemy.sql.dml import Insert
@@ -47,8 +49,7 @@ def derive(dialect: str) -> Insert:
     """
     living = _living()
     pieces = union_all(_own(), _shared(living)).cte("pieces")
-    today = _today(pieces)
-    holds = _holds(pieces, today)
+    holds = _holds(pieces)
     return insert(CURRENT).from_select(
         [column.name for column in CURRENT.columns],
         _rows(holds, _in_household(), _next_turns(pieces, living), dialect),
@@ -137,8 +138,19 @@ def _shared(living: Any) -> Any:
 # ---- what holds today, and until when ----
 
 
-def _today(pieces: Any) -> Any:
-    """What holds today, one row per person and fact. Values of different registers that differ contradict."""
+def _several(pieces: Any) -> Any:
+    """Of what there is more to say about a person than one piece: only that has to be settled."""
+    p = pieces.c
+    return select(p.person, p.kind).group_by(p.person, p.kind).having(func.count() > 1).cte("several")
+
+
+def _among_several(p: Any, several: Any) -> ColumnElement[bool]:
+    # Not as EXISTS: to look into a set that is most often empty, PostgreSQL would sort all pieces.
+    return tuple_(p.person, p.kind).in_(select(several.c.person, several.c.kind))
+
+
+def _today(pieces: Any, several: Any) -> Any:
+    """What holds today of several pieces, one row per person and fact. Values of registers that differ contradict."""
     p = pieces.c
     differs = or_(*(func.coalesce(func.min(p[name]) != func.max(p[name]), False) for name in VALUES))
     return (
@@ -150,10 +162,10 @@ def _today(pieces: Any) -> Any:
             func.min(p.first).label("first"),
             func.max(p.last).label("last"),
             func.max(p.following).label("following"),
-            func.max(cast(p.register, String(36))).label("register"),
+            cast(func.max(cast(p.register, String(36))), Uuid()).label("register"),
             func.max(p.known_from).label("known_from"),
         )
-        .where(p.first <= ON)
+        .where(p.first <= ON, _among_several(p, several))
         .group_by(p.person, p.kind)
         .cte("today")
     )
@@ -199,24 +211,34 @@ def _prolonged(pieces: Any, today: Any) -> Any:
     )
 
 
-def _holds(pieces: Any, today: Any) -> Any:
+def _holds(pieces: Any) -> Any:
     """What holds today and its last day, NULL where that is open."""
+    p, several = pieces.c, _several(pieces)
+    today = _today(pieces, several)
     t, prolonged = today.c, _prolonged(pieces, today)
     until = func.coalesce(prolonged.c.last, t.last)
-    return (
-        select(
-            t.person,
-            t.kind,
-            *(t[name] for name in VALUES),
-            t.contradiction,
-            t.first,
-            case((until == OPEN, None), else_=until).label("until"),
-            t.register,
-            t.known_from,
-        )
-        .outerjoin(prolonged, and_(prolonged.c.person == t.person, prolonged.c.kind == t.kind))
-        .cte("holds")
-    )
+    settled = select(
+        t.person,
+        t.kind,
+        *(t[name] for name in VALUES),
+        t.contradiction,
+        t.first,
+        case((until == OPEN, None), else_=until).label("until"),
+        t.register,
+        t.known_from,
+    ).outerjoin(prolonged, and_(prolonged.c.person == t.person, prolonged.c.kind == t.kind))
+    # Most that is known of somebody was said once, and holds as it stands.
+    plain = select(
+        p.person,
+        p.kind,
+        *(p[name] for name in VALUES),
+        false().label("contradiction"),
+        p.first,
+        case((p.last == OPEN, None), else_=p.last).label("until"),
+        p.register,
+        p.known_from,
+    ).where(p.first <= ON, ~_among_several(p, several))
+    return union_all(plain, settled).cte("holds")
 
 
 # ---- households, and the next day on which anything changes ----
@@ -347,7 +369,7 @@ def _sources(holds: Any, dialect: str) -> Any:
         .cte("alike")
     )
     a = alike.c
-    said = cast(a.first, String) + "|" + a.register + "|" + cast(a.known_from, String)
+    said = cast(a.first, String) + "|" + cast(a.register, String(36)) + "|" + cast(a.known_from, String)
     gathered: Any = func.json_group_object(said, a.kinds) if lite else func.json_object_agg(said, a.kinds)
     return select(a.person, gathered.label("sources")).group_by(a.person).cte("sources")
 

@@ -592,6 +592,15 @@ async def _settle_members(
     mentioned = {row.household_id for rows_of in kept.values() for row in rows_of}
     mentioned |= {statement.value for said in new.values() for statement, _ in said}
     rosters = await _rosters(session, sorted(mentioned))
+    latest = max((as_of for as_of, _ in lists), default=_NOTHING.stated_at.replace(tzinfo=now.tzinfo))
+
+    def alone(said: Statement) -> bool:
+        """Whether nothing else was ever said of this household: the statement counts as it stands."""
+        return all(
+            (roster.stated_at, roster.stated_from) == (said.stated_at, said.first)
+            for roster in rosters.get(said.value, ())  # type: ignore[call-overload]
+        )
+
     closed: list[UUID] = []
     confirmed: dict[UUID, datetime] = {}
     written: list[tuple[Any, ...]] = []
@@ -599,6 +608,10 @@ async def _settle_members(
     for person_id, kind in kept.keys() | new.keys():
         old = kept.get((person_id, kind), [])
         coming = new.get((person_id, kind), [])
+        if not old and len(coming) == 1 and latest <= coming[0][0].stated_at and alone(coming[0][0]):
+            written.append(_first_home(register_id, person_id, kind, *coming[0], now))
+            moved.add(person_id)
+            continue
         said = {(row.household_id, row.confirmed_at, row.stated_from) for row in old}
         said |= {(row.household_id, row.stated_at, row.stated_from) for row in old}
         said |= {(one.value, one.stated_at, one.first) for one, _ in coming}
@@ -622,6 +635,15 @@ async def _settle_members(
     await _confirm(session, Membership, confirmed)
     await insert_rows(session, table_of(Membership), _MEMBER_COLUMNS, written)
     return moved
+
+
+def _first_home(  # noqa: PLR0917
+    register_id: UUID, person_id: UUID, kind: str, said: Statement, delivery_id: UUID | None, now: datetime
+) -> tuple[Any, ...]:
+    """The row of somebody of whose household nothing was said before (compare `_About.member_row`)."""
+    days = said.first, last_day(said.following) or date.max, said.following, said.first, said.following
+    moments = said.stated_at, said.stated_at, now, None
+    return new_id(), person_id, kind, said.value, *days, *moments, register_id, delivery_id
 
 
 async def _rosters(session: AsyncSession, household_ids: Sequence[Any]) -> dict[UUID, list[Any]]:

@@ -22,7 +22,8 @@ MOST = 12
 """How many of those who share a mark are looked at: whoever is meant shares several, and comes first."""
 
 
-def _hash(secret: bytes, mark: str) -> int:
+def like_mark(secret: bytes, mark: str) -> int:
+    """What is kept of a mark."""
     return int.from_bytes(hmac.digest(secret, mark.encode(), hashlib.sha256)[:8], signed=True)
 
 
@@ -34,7 +35,7 @@ async def keep_marks(
     for some in chunks(list(renamed)):
         await session.execute(delete(Likemark).where(col(Likemark.person_id).in_(some)))
     rows = {
-        (_hash(secret, mark), person_id)
+        (like_mark(secret, mark), person_id)
         for person_id, identity in named.items()
         for mark in marks(traits(identity))
     }
@@ -58,7 +59,7 @@ async def sharing(
     wanted: dict[int, list[bytes]] = defaultdict(list)
     total: dict[bytes, int] = {}
     for key, of in asked.items():
-        hashes = {_hash(secret, mark) for mark in marks(of)}
+        hashes = {like_mark(secret, mark) for mark in marks(of)}
         total[key] = len(hashes)
         for mark in hashes:
             wanted[mark].append(key)

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from functools import lru_cache
 
 CODE_SIGNS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """Thirty-two signs that nobody confuses on paper."""
@@ -42,7 +43,13 @@ IDENTITY_FIELDS = tuple(field.name for field in fields(PersonIdentity))
 
 def name_words(name: str) -> frozenset[str]:
     """The words of a name as they are compared: without case, accents, hyphens; ü is found as u and as ue."""
-    return frozenset(word for spelling in _spellings(name) for word in spelling.split())
+    return frozenset().union(*map(_words, name.split()))
+
+
+@lru_cache(maxsize=65_536)
+def _words(part: str) -> frozenset[str]:
+    # A city has many people and few names.
+    return frozenset(word for spelling in _spellings(part) for word in spelling.split())
 
 
 def matches(asked: str, name: str) -> bool:

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
 from datetime import date, datetime
 from uuid import UUID
 
@@ -32,6 +31,7 @@ from entitlements.people.models import (
     Person,
 )
 from entitlements.people.rules import (
+    IDENTITY_FIELDS,
     PersonIdentity,
     matches,
     name_words,
@@ -121,7 +121,8 @@ async def forget(session: AsyncSession, person_id: UUID, *, caller: Caller | Non
 # ---- identity ----
 
 
-def _aad(person_id: UUID) -> bytes:
+def place_of(person_id: UUID) -> bytes:
+    """Where an identity stands: sealed for one person, it opens for no other."""
     return b"identity:" + person_id.bytes
 
 
@@ -181,12 +182,12 @@ async def keep_identities(
                     before.stated_at = stated_at
                     continue
                 before.sealed, before.stated_at, before.kept_at = (
-                    _seal(key, person_id, identity),
+                    seal_identity(key, person_id, identity),
                     stated_at,
                     now,
                 )
             else:
-                fresh.append((person_id, _seal(key, person_id, identity), stated_at, now))
+                fresh.append((person_id, seal_identity(key, person_id, identity), stated_at, now))
             marks[person_id] = identity
         await session.flush()
         await insert_rows(session, table_of(Identity), ("person_id", "sealed", "stated_at", "kept_at"), fresh)
@@ -242,13 +243,14 @@ async def identity_under(
     return (_open(key, row), row.stated_at) if row is not None and key is not None else None
 
 
-def _seal(key: bytes, person_id: UUID, identity: PersonIdentity) -> bytes:
-    said = {name: value for name, value in asdict(identity).items() if value}
-    return seal(key, json.dumps(said, ensure_ascii=False).encode(), _aad(person_id))
+def seal_identity(key: bytes, person_id: UUID, identity: PersonIdentity) -> bytes:
+    """What a person is called, under a key of that person's own."""
+    said = {name: value for name in IDENTITY_FIELDS if (value := getattr(identity, name))}
+    return seal(key, json.dumps(said, ensure_ascii=False).encode(), place_of(person_id))
 
 
 def _open(key: bytes, row: Identity) -> PersonIdentity:
-    return PersonIdentity(**json.loads(open_sealed(key, row.sealed, _aad(row.person_id))))
+    return PersonIdentity(**json.loads(open_sealed(key, row.sealed, place_of(row.person_id))))
 
 
 # ---- finding by name, by identification number ----

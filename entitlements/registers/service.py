@@ -233,6 +233,27 @@ async def link(
     await _close_reviews(session, register_id, numbers, now)
 
 
+async def link_new(
+    session: AsyncSession, register_id: UUID, links: Mapping[UUID, tuple[bytes, UUID, bytes]], now: datetime
+) -> None:
+    """The same for persons who are new with these numbers; by the id of each link: hash, person, sealed number."""
+    rows = [
+        {
+            "id": row_id,
+            "register_id": register_id,
+            "number_hash": hashed,
+            "sealed_number": sealed,
+            "person_id": person_id,
+            "made_by": LinkMade.STATED,
+            "made_at": now,
+        }
+        for row_id, (hashed, person_id, sealed) in links.items()
+    ]
+    await insert_new(session, Link, rows)
+    numbers = {hashed: (person_id, None, LinkMade.STATED) for hashed, person_id, _ in links.values()}
+    await _close_reviews(session, register_id, numbers, now)
+
+
 async def _close_reviews(
     session: AsyncSession,
     register_id: UUID,
