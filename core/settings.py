@@ -67,6 +67,19 @@ class Settings(BaseSettings):
     max_body: int = Field(default=1_000_000, description="Bytes of a request body, deliveries apart")
     card_days: int = Field(default=14, ge=1, le=14, description="Longest life of a compact card, in days")
     card_batch: int = Field(default=8, ge=1, le=32, description="Cards that a phone holds at once")
+    moved_phone_hours: int = Field(
+        default=24,
+        ge=0,
+        le=168,
+        description="Hours for which a phone that was added or moved to pays nothing, unless the desk or an online ID "
+        "vouched for it",
+    )
+    two_venues_minutes: int = Field(
+        default=3,
+        ge=0,
+        le=3,
+        description="Minutes within which one card at two venues raises a flag; 0: never. No longer than marks live",
+    )
     status_ttl: int = Field(default=60, description="Seconds that a status list may be cached")
     status_days: int = Field(default=7, description="Days until a status list is too old to be relied on")
     status_size: int = Field(

@@ -46,6 +46,8 @@ class Device(SQLModel, table=True):
     point: bytes = Field(sa_type=Bytes, unique=True)
     """Its key; a phone that was removed comes back with a new one."""
     enrolled_at: datetime = Field(sa_type=Moment)
+    pays_from: datetime = Field(sa_type=Moment)
+    """From when on money may be spent with it; later than its enrolment where nobody vouched for a change of phones."""
     topped_up_at: datetime | None = Field(default=None, sa_type=Moment)
     removed_at: datetime | None = Field(default=None, sa_type=Moment)
     replaced_by: UUID | None = Field(default=None, index=True)

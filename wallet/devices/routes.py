@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.access.rules import Caller, Role, allow, anyone
 from core.errors import problems
 from core.settings import Settings
-from wallet.devices import service
+from wallet.devices import service, syncing
 from wallet.devices.models import MOST_DEVICES
 from wallet.devices.schemas import (
     ChallengeView,
     DevicesView,
+    DeviceSyncView,
     DeviceView,
     EnrolledView,
     NewDevice,
@@ -24,6 +25,7 @@ from wallet.devices.schemas import (
 
 # One path has doors for several: each names its own guard.
 HOLDERS = allow(Role.CITIZEN, Role.GUARDIAN)
+DESK = allow(Role.CASE_WORKER)
 SERVED = allow(Role.CITIZEN, Role.GUARDIAN, Role.CASE_WORKER)
 
 
@@ -62,6 +64,7 @@ async def enrol_device(
         name=device.name,
         enrolled_at=device.enrolled_at,
         topped_up_at=None,
+        pays_from=device.pays_from,
         code_host=settings.code_host,
         server_time=now,
     )
@@ -73,18 +76,46 @@ async def list_devices(
 ) -> DevicesView:
     """The phones that hold cards: the caller's, or those of the person acted for."""
     devices = await service.list_for(session, caller, today)
-    return DevicesView(
-        devices=[
-            DeviceView(
-                id=device.id,
-                name=device.name,
-                enrolled_at=device.enrolled_at,
-                topped_up_at=device.topped_up_at,
-            )
-            for device in devices
-        ],
-        most=MOST_DEVICES,
-    )
+    return DevicesView(devices=[DeviceView.model_validate(device) for device in devices], most=MOST_DEVICES)
+
+
+@get(
+    "/devices/{device_id:uuid}",
+    operation_id="syncDevice",
+    guards=[HOLDERS],
+    responses=problems(400, 401, 403, 404),
+)
+async def sync_device(
+    device_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    settings: NamedDependency[Settings],
+    now: NamedDependency[datetime],
+) -> DeviceSyncView:
+    """How things stand with a phone of the caller's: in use or replaced, what it holds, what it must not show any more.
+
+    A phone asks when it has a network: it learns here that another has taken its place, and when it may pay.
+    """
+    return await syncing.sync(session, caller, device_id, settings=settings, now=now)
+
+
+@post(
+    "/devices/{device_id:uuid}/confirmation",
+    operation_id="confirmDevice",
+    status_code=200,
+    guards=[DESK],
+    responses=problems(400, 401, 403, 404),
+)
+async def confirm_device(
+    device_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    today: NamedDependency[date],
+    now: NamedDependency[datetime],
+) -> DeviceView:
+    """Vouch for the phone of whoever stands at the desk with their papers: it may pay without waiting a day."""
+    device = await service.confirm(session, caller, device_id, today=today, now=now)
+    return DeviceView.model_validate(device)
 
 
 @delete(
@@ -106,6 +137,14 @@ async def remove_device(
 
 router = Router(
     path="/v1",
-    route_handlers=[read_time, challenge_device, enrol_device, list_devices, remove_device],
+    route_handlers=[
+        read_time,
+        challenge_device,
+        enrol_device,
+        list_devices,
+        sync_device,
+        confirm_device,
+        remove_device,
+    ],
     tags=["Wallet"],
 )

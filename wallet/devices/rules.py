@@ -1,9 +1,10 @@
-"""What a phone signs to prove that it has a key, and whether it signed just that."""
+"""What a phone signs to prove that it has a key, whether it signed just that, and from when on it may pay."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
+from core.access.rules import Level
 from core.jose import Key, verify
 
 DEVICE_TYPE = "citycard-device+jwt"
@@ -39,3 +40,20 @@ def proof_fault(claims: Mapping[str, object], expected: Mapping[str, object]) ->
 def read_proof(token: str, key: Key, typ: str) -> Mapping[str, object]:
     """What the holder of this key signed as this type; TokenRefused otherwise."""
     return verify(token, key, typ=typ, longest=LONGEST_PROOF).claims
+
+
+def pays_from(enrolled_at: datetime, *, first: bool, level: str, wait: timedelta) -> datetime:
+    """From when on a phone may pay that was enrolled now: at once if it is somebody's first, or an online ID vouched.
+
+    Any other waits: whoever has got hold of a login gets no money before its owner has read of the new phone.
+    """
+    return enrolled_at if first or level == Level.HIGH else enrolled_at + wait
+
+
+class DeviceState(StrEnum):
+    """What has become of a phone, as it is told when it asks."""
+
+    IN_USE = "in-use"
+    REPLACED = "replaced"
+    """Another phone has taken its place."""
+    REMOVED = "removed"

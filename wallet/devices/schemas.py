@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from core.schema import Line, Schema
+from wallet.devices.rules import DeviceState
 
 Coordinate = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
 Proof = Annotated[
@@ -63,11 +64,46 @@ class DeviceView(Schema):
     topped_up_at: datetime | None = Field(
         description="When it last got cards", examples=["2026-09-16T10:01:00Z"]
     )
+    pays_from: datetime = Field(
+        description="From when on money may be spent with it: a day later where it took another's place and neither "
+        "the desk nor an online ID vouched for it",
+        examples=["2026-09-17T10:00:00Z"],
+    )
 
 
 class EnrolledView(DeviceView):
     """A phone that was just enrolled, with what it needs to draw codes."""
 
+    code_host: str = Field(description="The host that stands in codes", examples=["KARTE.EXAMPLE"])
+    server_time: datetime = Field(description="What time it is here", examples=["2026-09-16T10:00:00Z"])
+
+
+class HeldView(Schema):
+    """How many cards a phone holds for somebody."""
+
+    person_id: UUID = Field(description="Whose cards", examples=["0199f6a2-6d3e-7c11-9a55-3c1f0a7b9d21"])
+    named: bool = Field(description="Whether they carry the name", examples=[False])
+    cards: int = Field(description="How many still hold", examples=[8])
+
+
+class DeviceSyncView(DeviceView):
+    """What a phone is told when it asks how things stand."""
+
+    state: DeviceState = Field(
+        description="Whether it is in use; if not, its cards have ended and it gets no more",
+        examples=["in-use"],
+    )
+    ended_at: datetime | None = Field(description="Since when it is not in use", examples=[None])
+    replaced_by: str | None = Field(
+        description="What its owner calls the phone that took its place", examples=[None]
+    )
+    may_pay: bool = Field(description="Whether money may be spent with it now", examples=[True])
+    holds: list[HeldView] = Field(description="What it holds")
+    taken_back: list[str] = Field(
+        description="SHA-256 of cards that were taken back and have not ended, base64url: not to be shown any more",
+        examples=[["n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"]],
+    )
+    batch: int = Field(description="How many cards it can get at once", examples=[8])
     code_host: str = Field(description="The host that stands in codes", examples=["KARTE.EXAMPLE"])
     server_time: datetime = Field(description="What time it is here", examples=["2026-09-16T10:00:00Z"])
 

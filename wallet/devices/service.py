@@ -1,27 +1,29 @@
-"""Challenge a phone, enrol it, list and remove phones; a phone that goes loses its cards first."""
+"""Challenge a phone, enrol it, vouch for it, list and remove phones; a phone that goes loses its cards first."""
 
 import secrets
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core import jose, p256
 from core.access.rules import Caller
 from core.audit.service import note
-from core.errors import Conflict, NotFound, Unprocessable
+from core.clock import day_of
+from core.errors import Conflict, NotAllowed, NotFound, Unprocessable
 from core.settings import Settings
+from entitlements.notices import service as notices
 from entitlements.people import service as people
 from issuers.credentials.rules import Revocation
 from issuers.credentials.service import revoke_on_device
 from wallet.devices.models import MOST_DEVICES, Challenge, Device
-from wallet.devices.rules import CHALLENGE_FOR, DEVICE_TYPE, Fault, proof_fault, read_proof
+from wallet.devices.rules import CHALLENGE_FOR, DEVICE_TYPE, Fault, pays_from, proof_fault, read_proof
 from wallet.devices.schemas import NewDevice, PublicKeyView
 
 log = structlog.get_logger("devices")
@@ -46,6 +48,24 @@ class DeviceKnown(Conflict):
     """The key stands for a phone already, or stood for one."""
 
     slug, title = "device-known", "This key was enrolled before; a phone comes back with a new one"
+
+
+class DeviceReplaced(Conflict):
+    """Another phone has taken its place."""
+
+    slug, title = "device-replaced", "Another phone has taken this one's place; its cards have ended"
+
+
+class DeviceRemoved(Conflict):
+    """Its owner or the desk has removed it."""
+
+    slug, title = "device-removed", "This phone was removed; its cards have ended"
+
+
+class OwnCase(NotAllowed):
+    """Nobody vouches for their own phone at the desk."""
+
+    slug, title = "own-case", "Nobody decides in their own case"
 
 
 async def challenge(session: AsyncSession, caller: Caller, now: datetime) -> tuple[str, datetime]:
@@ -120,6 +140,10 @@ async def enrol(
     known = await session.execute(select(col(Device.id)).where(col(Device.point) == point))
     if known.scalar_one_or_none() is not None:
         raise DeviceKnown
+    before = await session.execute(
+        select(col(Device.id)).where(col(Device.person_id).in_(people.known_as(person_id))).limit(1)
+    )
+    first = before.scalar_one_or_none() is None
     replaced = None
     if new.replaces is not None:
         # The old cards end before there are new ones: at no time do both phones hold some.
@@ -131,6 +155,9 @@ async def enrol(
         name=new.name or "",
         point=point,
         enrolled_at=now,
+        pays_from=pays_from(
+            now, first=first, level=caller.level, wait=timedelta(hours=settings.moved_phone_hours)
+        ),
     )
     session.add(device)
     await session.flush()
@@ -146,6 +173,11 @@ async def enrol(
         now=now,
         replaces=str(new.replaces) if new.replaces else None,
     )
+    if not first:
+        # The old phone reads it too: whoever did not do this themselves hears of it before any money goes.
+        code = "device.added" if replaced is None else "device.moved"
+        pays_on = day_of(device.pays_from, settings.zone)
+        await notices.owe(session, person_id, code, {"pays_on": pays_on}, now=now)
     log.info("device.enrolled", device=str(device.id))
     return device
 
@@ -175,6 +207,36 @@ async def remove(
     note(session, caller, "device.removed", ("device", device_id), now=now)
 
 
+async def confirm(
+    session: AsyncSession, caller: Caller, device_id: UUID, *, today: date, now: datetime
+) -> Device:
+    """Vouches at the desk for the phone of whoever stands there: money may be spent with it from now on."""
+    if caller.acting_for is None:
+        raise NotFound
+    person_id = await people.subject_of(session, caller, today)
+    if await people.whoami(session, caller) == person_id:
+        raise OwnCase
+    device = await _of(session, device_id, person_id, col(Device.removed_at).is_(None))
+    device.pays_from = min(device.pays_from, now)
+    session.add(device)
+    await session.flush()
+    note(session, caller, "device.confirmed", ("device", device_id), now=now)
+    return device
+
+
+def may_pay(device: Device, now: datetime) -> bool:
+    """Whether money may be spent with this phone: it is in use, and has waited if it had to (`rules.pays_from`)."""
+    return device.removed_at is None and now >= device.pays_from
+
+
+async def may_pay_with(session: AsyncSession, device_id: UUID | None, now: datetime) -> bool:
+    """The same for the phone that a card is on (`Credential.device_id`); a card on paper is on none, and may."""
+    if device_id is None:
+        return True
+    device = await session.get(Device, device_id)
+    return device is not None and may_pay(device, now)
+
+
 async def take_in_hand(session: AsyncSession, device_id: UUID, person_id: UUID, now: datetime) -> Device:
     """A phone of this person, held to the end of the transaction: it is not removed while it gets cards."""
     ids = list(await people.aliases(session, [person_id]))
@@ -186,6 +248,20 @@ async def take_in_hand(session: AsyncSession, device_id: UUID, person_id: UUID, 
         .execution_options(synchronize_session=False, populate_existing=True)
     )
     device = held.scalar_one_or_none()
+    if device is None:
+        gone = await _of(session, device_id, person_id)
+        raise DeviceRemoved if gone.replaced_by is None else DeviceReplaced
+    return device
+
+
+async def _of(session: AsyncSession, device_id: UUID, person_id: UUID, *where: ColumnElement[bool]) -> Device:
+    ids = list(await people.aliases(session, [person_id]))
+    found = await session.execute(
+        select(Device)
+        .where(col(Device.id) == device_id, col(Device.person_id).in_(ids), *where)
+        .execution_options(populate_existing=True)
+    )
+    device = found.scalar_one_or_none()
     if device is None:
         raise NotFound
     return device

@@ -95,7 +95,8 @@ async def test_a_removed_phone_loses_its_cards_at_once_and_gets_no_more(town: To
     assert (await kept.ask(2)).status_code == 201
     assert (await town.client.delete(f"/v1/devices/{phone.id}", headers=owner.headers)).status_code == 204
     assert sorted(map(str, await town.standing())) == ["None"] * 2 + [Revocation.DEVICE_REMOVED] * 3
-    assert (await phone.ask()).status_code == 404
+    refused = await phone.ask()
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:citycard:problem:device-removed")
     assert (await town.client.delete(f"/v1/devices/{phone.id}", headers=owner.headers)).status_code == 404
 
 
@@ -106,7 +107,8 @@ async def test_the_cards_of_a_replaced_phone_end_before_the_new_one_has_any(town
     new = await town.phone(owner, replaces=old.id)
     assert await town.standing() == [Revocation.REPLACED] * 4
     assert (await new.ask(2)).status_code == 201
-    assert (await old.ask()).status_code == 404
+    refused = await old.ask()
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:citycard:problem:device-replaced")
 
 
 async def test_nobody_replaces_or_removes_somebody_elses_phone(town: Town) -> None:
