@@ -18,7 +18,7 @@ from core.settings import Settings
 from core.vault import Vault
 from entitlements.decisions.service import assess
 from entitlements.deliveries.checking import check, incomplete, mentioned, statistics, unreadable, waiting
-from entitlements.deliveries.models import OVER, About, Delivery, DeliverySubject, Mode, Phase, State
+from entitlements.deliveries.models import RUNNING, About, Delivery, DeliverySubject, Mode, Phase, State
 from entitlements.deliveries.parts import Part, decided
 from entitlements.deliveries.rules import SMALL, Result, held_back, stride
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
@@ -54,7 +54,7 @@ async def advance(
         .execution_options(populate_existing=True)
     )
     delivery: Delivery | None = found.scalar_one_or_none()
-    if delivery is None or delivery.state in OVER or delivery.state in {State.HELD, State.RECEIVING}:
+    if delivery is None or delivery.state not in RUNNING:
         return False
     # Two deliveries of one register wait for each other: each settles with what the other has written.
     locked = await session.execute(

@@ -28,11 +28,14 @@ class State(StrEnum):
     HELD = "held"
     """It would end much; a person must release or reject it."""
     APPLYING = "applying"
+    PAUSED = "paused"
+    """Somebody stopped it; what is applied stays, and the rest waits until it is resumed."""
     APPLIED = "applied"
     REJECTED = "rejected"
 
 
 OVER = frozenset({State.APPLIED, State.REJECTED})
+RUNNING = frozenset({State.CHECKING, State.APPLYING})
 
 
 class Phase(StrEnum):
@@ -67,7 +70,7 @@ class Delivery(SQLModel, table=True):
     """SHA-256 over how it was announced and what it contained."""
     state: State = Field(sa_type=word(State))
     reason: str = Field(default="", max_length=64)
-    """Why it was held or rejected, as a code."""
+    """Why it was held or rejected, or during what it was paused, as a code."""
     declared: int = Field(sa_type=BigInteger)
     rows: int = Field(default=0, sa_type=BigInteger)
     done: int = Field(default=0, sa_type=BigInteger)

@@ -266,6 +266,40 @@ async def reject(
 
 
 @post(
+    "/deliveries/{delivery_id:uuid}/pause",
+    operation_id="pauseDelivery",
+    status_code=200,
+    responses=problems(400, 401, 403, 404, 409),
+)
+async def pause(
+    delivery_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    now: NamedDependency[datetime],
+) -> DeliveryView:
+    """Stops a running delivery after the step that is under way; what is applied stays, and the rest waits."""
+    register = await _own(session, caller)
+    return _view(await service.pause(session, caller, delivery_id, register, now))
+
+
+@post(
+    "/deliveries/{delivery_id:uuid}/resumption",
+    operation_id="resumeDelivery",
+    status_code=200,
+    responses=problems(400, 401, 403, 404, 409),
+)
+async def resume(
+    delivery_id: FromPath[UUID],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    now: NamedDependency[datetime],
+) -> DeliveryView:
+    """Lets a paused delivery go on where it stopped."""
+    register = await _own(session, caller)
+    return _view(await service.resume(session, caller, delivery_id, register, now))
+
+
+@post(
     "/people/{person_id:uuid}/forgetting",
     operation_id="forgetPerson",
     status_code=204,
@@ -289,6 +323,12 @@ ROUTERS = [
         "/v1",
         route_handlers=[release, reject],
         guards=[allow(Role.CASE_WORKER, Role.OPERATOR)],
+        tags=["deliveries"],
+    ),
+    Router(
+        "/v1",
+        route_handlers=[pause, resume],
+        guards=[allow(Role.INTEGRATION_CLIENT, Role.OPERATOR)],
         tags=["deliveries"],
     ),
     Router(

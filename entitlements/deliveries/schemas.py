@@ -22,10 +22,14 @@ class DeliveryView(Schema):
     mode: Mode = Field(description="What silence in it means", examples=["changes"])
     as_of: datetime = Field(description="The moment that it speaks of", examples=["2026-09-16T02:00:00Z"])
     state: State = Field(
-        description="checking, held (a person must look), applying, applied or rejected", examples=["applied"]
+        description="checking, held (a person must look), applying, paused (somebody stopped it), applied or rejected",
+        examples=["applied"],
     )
     reason: str = Field(
-        description="Why it was held or rejected: row-count, ends-too-much, unreadable-rows; else empty",
+        description=(
+            "Why it was held or rejected: row-count, ends-too-much, unreadable-rows; during what it was paused: "
+            "while-checking, while-applying; else empty"
+        ),
         examples=[""],
     )
     rows: int = Field(description="How many rows came in", examples=[1204])

@@ -1,13 +1,13 @@
 """What is done with deliveries, and what re-assesses people: release, reject, link, merge, forget, turn of the day."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import String, and_, cast, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -20,7 +20,7 @@ from core.jobs.service import enqueue
 from core.settings import Settings
 from core.vault import Vault
 from entitlements.deliveries.applying import advance, reassess
-from entitlements.deliveries.models import OVER, Delivery, DeliveryRow, DeliverySubject, State
+from entitlements.deliveries.models import OVER, RUNNING, Delivery, DeliveryRow, DeliverySubject, State
 from entitlements.deliveries.receiving import Announced, Received, discard, receive
 from entitlements.deliveries.rules import SMALL, Result
 from entitlements.deliveries.staging import drop_applied, drop_rows, drop_rows_about
@@ -45,6 +45,18 @@ class NotHeld(Conflict):
     """There is nothing to decide about this delivery."""
 
     slug, title = "delivery-not-held", "This delivery is not held"
+
+
+class NotRunning(Conflict):
+    """There is nothing to stop: it is finished, held, or paused already."""
+
+    slug, title = "delivery-not-running", "This delivery is not running"
+
+
+class NotPaused(Conflict):
+    """Nobody paused this delivery."""
+
+    slug, title = "delivery-not-paused", "This delivery is not paused"
 
 
 # ---- deliveries ----
@@ -138,6 +150,53 @@ async def _decide(
         await delivery(session, delivery_id, None)
         raise NotHeld
     return await delivery(session, delivery_id, None)
+
+
+async def pause(
+    session: AsyncSession, caller: Caller, delivery_id: UUID, register: Register | None, now: datetime
+) -> Delivery:
+    """Stops a running delivery after the step that is under way; what is applied stays applied.
+
+    NotRunning if there is nothing to stop. A register may stop its own deliveries.
+    """
+    await delivery(session, delivery_id, register)
+    # Waits for the step that holds the row; the next one finds what is written here.
+    changed = await _turn_to(
+        session,
+        delivery_id,
+        RUNNING,
+        {"state": State.PAUSED, "reason": literal("while-") + cast(col(Delivery.state), String())},
+    )
+    if not changed:
+        raise NotRunning
+    note(session, caller, "delivery.paused", ("delivery", delivery_id), now=now)
+    return await delivery(session, delivery_id, register)
+
+
+async def resume(
+    session: AsyncSession, caller: Caller, delivery_id: UUID, register: Register | None, now: datetime
+) -> Delivery:
+    """Lets a paused delivery go on where it stopped. NotPaused if nobody stopped it."""
+    before = await delivery(session, delivery_id, register)
+    state = next((one for one in RUNNING if before.reason == f"while-{one.value}"), State.APPLYING)
+    if not await _turn_to(session, delivery_id, {State.PAUSED}, {"state": state, "reason": ""}):
+        raise NotPaused
+    note(session, caller, "delivery.resumed", ("delivery", delivery_id), now=now)
+    await go_on(session, delivery_id, now)
+    return await delivery(session, delivery_id, register)
+
+
+async def _turn_to(
+    session: AsyncSession, delivery_id: UUID, states: Collection[State], values: Mapping[str, Any]
+) -> bool:
+    turned = await session.execute(
+        update(Delivery)
+        .where(col(Delivery.id) == delivery_id, col(Delivery.state).in_(states))
+        .values(values)
+        .returning(col(Delivery.id))
+        .execution_options(synchronize_session=False)
+    )
+    return turned.scalar_one_or_none() is not None
 
 
 async def delivery(session: AsyncSession, delivery_id: UUID, register: Register | None) -> Delivery:
