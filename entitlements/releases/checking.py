@@ -162,7 +162,11 @@ async def _types(run: _Run) -> Found:
 
 
 async def _cases(run: _Run) -> Found:
-    return gate.worked(run.draft.book, run.draft.changes.concerned(run.draft.book))
+    changes, book = run.draft.changes, run.draft.book
+    # Whoever changes only cases concerns nobody's decision, and yet has to leave cases that hold.
+    written = {case.programme for case in changes.cases} | {programme for programme, _ in changes.dropped}
+    concerned = {*changes.concerned(book), *written}
+    return gate.worked(book, tuple(name for name in book.order() if name in concerned))
 
 
 async def _invariants(run: _Run) -> Found:
@@ -173,6 +177,7 @@ async def _invariants(run: _Run) -> Found:
         on=run.row.day,
         today=run.today,
         sampled=await run.sampled(),
+        threshold=run.settings.simulation_threshold,
     )
 
 

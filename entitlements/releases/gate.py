@@ -19,6 +19,7 @@ from entitlements.rulebook.cases import disagreements
 from entitlements.rulebook.changing import Changes
 from entitlements.rulebook.compiled import ALLOWANCE, AMOUNT, CHARGE, GROUND, OUTCOME, compile_book
 from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
+from entitlements.rulebook.reading import MOST_CENTS
 from entitlements.rulebook.rules import Ruling, decide
 from entitlements.rulebook.soundness import CARD_BITS, flaws, flaws_of_change
 from entitlements.simulations.service import Compared, alone_on
@@ -103,7 +104,8 @@ _SAYS: Mapping[str, str] = {
     "decided": "{n} persons would be told none of the four outcomes by {programme}",
     "ground": "{n} persons would be granted {programme} without a ground",
     "dead": "{n} persons who have died would be granted {programme}",
-    "money": "{n} persons would have a negative amount from {programme}; look at its amounts",
+    "money": "{n} persons would have a negative amount from {programme}, or one beyond any city's means; look at "
+    "its amounts",
     "end": "{n} of the sampled persons would be granted {programme} with an end before the day of the grant; "
     "look at its validity",
     "payer": "{n} of the sampled persons would have money from {programme} that nobody bears; name a payer",
@@ -113,20 +115,34 @@ _SAYS: Mapping[str, str] = {
 
 
 async def invariants(
-    session: AsyncSession, side: Side, book: Rulebook, *, on: date, today: date, sampled: Sequence[UUID]
+    session: AsyncSession,
+    side: Side,
+    book: Rulebook,
+    *,
+    on: date,
+    today: date,
+    sampled: Sequence[UUID],
+    threshold: int,
 ) -> Found:
-    """Whether anybody would be told what must never be said, whatever the rules are."""
+    """Whether anybody would be told what must never be said, whatever the rules are.
+
+    Whoever writes a rule chooses whom it is about: fewer than `threshold` are not counted out to them.
+    """
     broken = Counter[tuple[str, str]]()
     everybody = await _invariants_of_everybody(session, side, broken, on=on, today=today)
     async for _, subject in _subjects(session, sampled, today):
         for version, ruling in judged(side, subject, on):
             broken.update((version.programme, name) for name in broken_by(ruling, book, on))
     findings = tuple(
-        Finding(name, _SAYS[name].format(n=n, programme=programme), programme)
+        Finding(name, _SAYS[name].format(n=_number_of(n, threshold), programme=programme), programme)
         for (programme, name), n in sorted(broken.items())
         if n
     )
     return Found(findings, {"persons": everybody, "sampled": len(sampled)})
+
+
+def _number_of(persons: int, threshold: int) -> str:
+    return str(persons) if persons >= threshold else f"fewer than {threshold}"
 
 
 async def _invariants_of_everybody(
@@ -142,14 +158,15 @@ async def _invariants_of_everybody(
         outcome, ground = told.c[name + OUTCOME], told.c[name + GROUND]
         granted = outcome == literal(Outcome.GRANTED.value)
         kinds = tuple(name + kind for kind in (ALLOWANCE, CHARGE, AMOUNT))
-        money = [column < 0 for column in told.c if column.name.startswith(kinds)]
+        amounts = [column for column in told.c if column.name.startswith(kinds)]
+        money, beyond = [cents < 0 for cents in amounts], [cents > MOST_CENTS for cents in amounts]
         conditions = {
             "decided": or_(outcome.is_(None), outcome.not_in([o.value for o in Outcome])),
             "ground": and_(granted, ground.is_(None)),
             "dead": and_(granted, CURRENT.c.deceased.is_(True)),
         }
         if money:
-            conditions["money"] = or_(*money)
+            conditions["money"] = or_(*money, *beyond)
         columns += [
             func.sum(case((wrong, 1), else_=0)).label(f"{n}_{what}") for what, wrong in conditions.items()
         ]

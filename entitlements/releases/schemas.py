@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from core.schema import Line, Schema
 from entitlements.rulebook.drafting import UNSEEN, Form
+from entitlements.rulebook.reading import EARLIEST, LATEST
 from entitlements.simulations.models import Progress, Simulation
 
 from .drafts import LONGEST
@@ -39,6 +40,13 @@ def _plain_text(text: str) -> str:
     return text
 
 
+def _within(day: date) -> date:
+    if not EARLIEST <= day <= LATEST:
+        raise ValueError(f"rules speak of days from {EARLIEST.year} to {LATEST.year}")
+    return day
+
+
+Day = Annotated[date, AfterValidator(_within)]
 Source = Annotated[str, StringConstraints(max_length=LONGEST), AfterValidator(_plain_text)]
 
 
@@ -87,7 +95,7 @@ class Refusal(Schema):
 class WayBack(Schema):
     """From which day on the rules from before a release shall count again."""
 
-    day: date = Field(description="The first day, tomorrow at the earliest", examples=["2027-03-01"])
+    day: Day = Field(description="The first day, tomorrow at the earliest", examples=["2027-03-01"])
     title: Line = Field(description="What it is about", examples=["Back to 15 euros"])
 
 
@@ -225,17 +233,17 @@ class NewSimulation(Schema):
     """What is to be simulated: a draft against what is released, or two days of what is released."""
 
     release_id: UUID | None = Field(default=None, description="The draft; none compares two days")
-    before_on: date | None = Field(
+    before_on: Day | None = Field(
         default=None,
         description="By the rules of which day it is decided before; by default those of `on`",
         examples=["2026-12-31"],
     )
-    after_on: date | None = Field(
+    after_on: Day | None = Field(
         default=None,
         description="By the rules of which day it is decided after; by default those of `on`",
         examples=["2027-01-01"],
     )
-    on: date | None = Field(
+    on: Day | None = Field(
         default=None,
         description="The day of the facts and ages; by default the first day of the draft, or today",
         examples=["2027-01-01"],

@@ -78,12 +78,20 @@ class _Loader(yaml.SafeLoader):
     """YAML with line numbers, which refuses a key that stands twice."""
 
 
+EARLIEST, LATEST = date(1900, 1, 1), date(2199, 12, 31)
+"""Days of which a rulebook speaks; beyond, calendars end and a day after cannot be named."""
+MOST_CENTS = 10**10
+"""A hundred million euros: whatever a city of millions adds up of it fits into 64 bits."""
+
+
 def _section(loader: _Loader, node: yaml.MappingNode) -> Iterable[_Section]:
     section = _Section()
     section.line, section.lines = node.start_mark.line + 1, {}
     section.written = _written(node)
     yield section
     for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, "a key is one word", key_node.start_mark)
         key = loader.construct_object(key_node, deep=True)
         if key in section:
             raise yaml.constructor.ConstructorError(
@@ -117,8 +125,8 @@ def _section_of(text: str, file: str, loader: type[_Loader] = _Loader) -> _Secti
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "this is not YAML"
         raise RulebookError(str(problem), file, mark.line + 1 if mark else 1) from None
-    except (RecursionError, ValueError):
-        # Brackets deeper than a parser can follow, or a day that no calendar has.
+    except (RecursionError, ValueError, AttributeError):
+        # Brackets deeper than a parser can follow, a day that no calendar has, or what calls itself a day and is none.
         raise RulebookError(
             "this is nested too deeply, or holds a day that does not exist", file, 1
         ) from None
@@ -154,6 +162,8 @@ class _Page:
         value = self.section[key]
         if type(value) is not kind and not (value is None and default is None):
             raise self.wrong(f"{key} must be a {kind.__name__}", key)
+        if isinstance(value, date) and not EARLIEST <= value <= LATEST:
+            raise self.wrong(f"{key} is a day from {EARLIEST.year} to {LATEST.year}", key)
         return value
 
     def text(self, key: str, default: Any = ...) -> str:
@@ -319,6 +329,8 @@ def _parameter(name: str, page: _Page) -> Parameter:
             value = t.Literal(unit, cast("Value", entry.section.get("value"))).value
         except Mismatch:
             raise entry.wrong(f"the value of {name} must be {unit}", "value") from None
+        if unit.kind is Kind.CENTS and not -MOST_CENTS <= cast("int", value) <= MOST_CENTS:
+            raise entry.wrong(f"the value of {name} is an amount of at most {MOST_CENTS} cents", "value")
         dated = DatedValue(entry.day("from"), value, entry.origin())
         if values and dated.since <= values[-1].since:
             raise entry.wrong(f"the values of {name} stand in the order of their days, each day once", "from")

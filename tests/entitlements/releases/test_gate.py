@@ -200,6 +200,47 @@ drop_cases:
     assert (step, codes(found)) == (Step.CASES, {"no-case"})
 
 
+async def test_who_changes_only_cases_leaves_some_and_such_as_hold(office: Office) -> None:
+    wrong = """
+cases:
+  - programme: dortmund-karte
+    cases:
+      - name: who receives nothing has none
+        day: 2026-06-01
+        rest_absent: true
+        facts: {birth_date: 1980-05-05, main_residence: true}
+        expect: {outcome: granted}
+"""
+    step, found = await office.stopped_at(wrong)
+    assert (step, codes(found)) == (Step.CASES, {"case-disagrees"})
+    dropped = """
+drop_cases:
+  - {programme: dortmund-karte, name: a recipient has the card}
+  - {programme: dortmund-karte, name: who receives nothing has none}
+"""
+    step, found = await office.stopped_at(dropped)
+    assert (step, codes(found)) == (Step.CASES, {"no-case"})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "ends: [{programme: sozialpass, until: 9999-12-31}]",
+        "ends: [{programme: sozialpass, until: 0001-01-01}]",
+        "? [a]\n: b",
+        "? {a: b}\n: c",
+        "note: !!timestamp x",
+        RAISED.replace("2000", str(2**63 - 1)),
+    ],
+)
+async def test_what_no_calendar_no_purse_and_no_reader_follows_is_refused_with_its_line(
+    office: Office, source: str
+) -> None:
+    step, found = await office.stopped_at(source)
+    assert (step, codes(found)) == (Step.TYPES, {"cannot-be-read"})
+    assert "line" in str(found[0]["message"])
+
+
 async def test_an_amount_calls_the_cases_of_whoever_uses_it(office: Office) -> None:
     late = """
 cases:
@@ -232,9 +273,11 @@ DROPPED = "\ndrop_cases: [{programme: dortmund-karte, name: who receives nothing
 
 
 async def test_an_amount_below_zero_is_found_in_everybody(town: Office) -> None:
-    town.settings = town.settings.model_copy(update={"release_sample": 1})
+    town.settings = town.settings.model_copy(update={"release_sample": 1, "simulation_threshold": 8})
     step, found = await town.stopped_at(RAISED.replace("2000", "-2000"))
     assert (step, codes(found)) == (Step.INVARIANTS, {"money"})
+    # Whoever writes rules chooses of whom this is said, and so does not learn how few they are.
+    assert "fewer than 8 persons" in str(found[0]["message"])
 
 
 async def test_each_invariant_of_one_ruling_can_be_broken() -> None:
