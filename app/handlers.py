@@ -21,6 +21,7 @@ import issuers.credentials.service
 import issuers.openid.forgetting
 import issuers.trustlist.files
 import issuers.trustlist.service
+import verifiers.checks.flags
 import verifiers.checks.service
 import verifiers.presentations.service
 import verifiers.redemptions.counters
@@ -72,6 +73,7 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         ),
         "scanner-codes.forget": verifiers.scanners.service.forget_codes,
         "marks.forget": verifiers.checks.service.forget_marks,
+        "flags.tell": partial(verifiers.checks.flags.tell, settings=settings),
         "counts.forget": verifiers.checks.service.forget_counts,
         "presentations.forget": verifiers.presentations.service.forget_ended,
         "uses.forget": verifiers.redemptions.counters.forget_periods,
@@ -115,6 +117,7 @@ def recurring(settings: Settings) -> Sequence[Recurring]:
         nightly("uses.forget", settings.zone),
         nightly("scanner-codes.forget", settings.zone),
         nightly("counts.forget", settings.zone),
+        nightly("flags.tell", settings.zone),
         nightly("wards.look_after", settings.zone),
         nightly("print-batches.turn", settings.zone),
         nightly("challenges.forget", settings.zone),

@@ -45,6 +45,7 @@ WAYS: Mapping[str, Way] = {
     "credential_offers": Way.READ,
     "wallet_grants": Way.READ,
     "end_warnings": Way.READ,
+    "card_flags": Way.READ,
     "current_facts": Way.DERIVED,
     "verdicts": Way.DERIVED,
     "assessed": Way.DERIVED,

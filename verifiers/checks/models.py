@@ -1,15 +1,17 @@
 """Two of the three stores that a visit leaves behind; the third, the use counter, stands with redemptions.
 
-There is no fourth: nothing names card and venue together, and none of these three leads from one to the other.
+There is no fourth: nothing names card and venue together, and none of these three leads from one to the other. A flag is
+no store of visits: it is raised where one card was seen at two venues, and says on which day and no more.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
+from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint
 from sqlmodel import Field, SQLModel
 
-from core.database import Moment, impersonal, word
+from core.database import Moment, impersonal, personal, word
 
 
 class ReplayMark(SQLModel, table=True):
@@ -51,3 +53,17 @@ class VisitCount(SQLModel, table=True):
     hour: datetime = Field(sa_type=Moment, primary_key=True)
     what: Counted = Field(sa_type=word(Counted), primary_key=True)
     number: int
+
+
+class CardFlag(SQLModel, table=True):
+    """That a card was accepted at two venues within minutes: how often on a day. Where and when, nobody knows any more."""
+
+    __tablename__ = "card_flags"
+    __table_args__ = (CheckConstraint("times >= 1", name="happened"), personal("person_id"))
+
+    credential_id: UUID = Field(primary_key=True)
+    day: date = Field(primary_key=True)
+    person_id: UUID = Field(foreign_key="holders.person_id", index=True)
+    times: int = 1
+    told: bool = False
+    """Whether the holder has been told."""

@@ -1,6 +1,6 @@
 """What a scanner sends and what it is told."""
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from pydantic import Field
@@ -69,3 +69,20 @@ class CheckView(Schema):
         "Null where it was not accepted",
         examples=[None],
     )
+
+
+class FlagView(Schema):
+    """A card that was accepted at two venues within minutes."""
+
+    credential_id: UUID = Field(
+        description="The credential, as the desk lists it; whose it is stays there",
+        examples=["7d9f3c1e-5a43-4f0e-9d55-0d8f6a3a2b11"],
+    )
+    day: date = Field(description="The day; the hour is not kept", examples=["2026-09-16"])
+    times: int = Field(description="How often on that day", examples=[1])
+
+
+class FlagsView(Schema):
+    """What is worth a look: cards that may have been copied or lent."""
+
+    flags: list[FlagView] = Field(description="The newest first; kept for thirty days")

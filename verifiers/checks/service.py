@@ -27,10 +27,12 @@ from core.vault import Vault
 from issuers.credentials.card import CardId
 from issuers.credentials.models import Credential
 from issuers.status.service import StatusMemory
+from verifiers.checks.flags import raise_flag
 from verifiers.checks.models import Counted, ReplayMark, VisitCount
 from verifiers.checks.places import Post, Surroundings
 from verifiers.checks.receipts import LIFE, Receipt, Receipts
 from verifiers.checks.rules import Judgement, Outcome, Reason, judge, outcome_of
+from verifiers.checks.sightings import Sightings
 from verifiers.checks.trust import Trust
 
 MARKS_KEPT: Final = timedelta(minutes=3)
@@ -76,13 +78,25 @@ class Desk:
         self._around = Surroundings(settings, statuses)
         self._receipts = Receipts(vault)
         self._marks_key = vault.secret(MARKS_LABEL)
+        self._database = database
+        self._sightings = Sightings(timedelta(minutes=settings.two_venues_minutes))
         self._batch: Batch[Scan, Verdict | VenueClosed] = Batch(database, self._work, **limits)
 
     async def check(self, scan: Scan) -> Verdict:
         """Judges a scan; the verdict is given when what it leaves behind is committed."""
         verdict = await self._batch.submit(scan)
         assert isinstance(verdict, Verdict)
+        await self._look_twice(scan, verdict)
         return verdict
+
+    async def _look_twice(self, scan: Scan, verdict: Verdict) -> None:
+        """Flags a card that was accepted elsewhere a moment ago; in a transaction apart from marks and counts."""
+        card = verdict.judgement.card
+        if verdict.judgement.outcome is not Outcome.ACCEPTED or card is None:
+            return
+        if self._sightings.saw(card, verdict.post.place.venue, scan.at):
+            today = day_of(scan.at, self._settings.zone)
+            await self._database.in_transaction(lambda session: raise_flag(session, card, today))
 
     async def _work(self, session: AsyncSession, scans: Sequence[Scan]) -> list[Verdict | VenueClosed]:
         # The latest clock of the batch is the one to look around by; each scan is judged at its own moment.
