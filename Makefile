@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check format lint types contracts drift schema migration lock bench bench-check bench-eligibility bench-credentials clean
+.PHONY: help setup demo run test check format lint types contracts drift schema migration lock bench bench-check bench-status bench-eligibility bench-credentials clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,10 +58,13 @@ lock: $(STAMP) ## pin every dependency anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements.txt
 
-bench: bench-check bench-eligibility bench-credentials ## every benchmark
+bench: bench-check bench-status bench-eligibility bench-credentials ## every benchmark
 
 bench-check: $(STAMP) ## scan to answer, side by side with its yardsticks
 	$(BIN)/python -m bench.check
+
+bench-status: $(STAMP) ## a flipped status until it is in a freshly signed list, beside zlib and npm
+	$(BIN)/python -m bench.status
 
 bench-eligibility: $(STAMP) ## a whole city: make bench-eligibility persons="19000 190000 1900000"
 	$(BIN)/python -m bench.eligibility --persons $(or $(persons),5000)

@@ -18,7 +18,7 @@ from core.jose import TokenRefused
 from issuers.credentials.card import CardId
 from issuers.trustlist.rules import TrustList
 from issuers.trustlist.rules import read as read_trust_list
-from verifiers.bundles.rules import Memory, judge_offline, open_bundle, remember
+from verifiers.bundles.rules import Memory, judge_offline, open_bundle, remember, remember_accepted
 from verifiers.bundles.schemas import BundleView
 from verifiers.offers.rules import Language
 from verifiers.offers.words import asked, words
@@ -72,6 +72,11 @@ class Scanner:
         """Has the server judge the text of a code; the same `key` asks for the same showing again."""
         answer: dict[str, Any] = self._signed("POST", "/v1/checks", {"code": text}, key or str(uuid4()))
         self.keep(receipt=answer.get("receipt"), offers=answer.get("offers", []))
+        kept = self._drawer.read(BUNDLE)
+        if kept and answer.get("outcome") == "accepted":
+            memory = self._memory()
+            remember_accepted(memory, text, kept["bundle"]["code_host"])
+            self._keep_memory(memory)
         return answer
 
     def redeem(self, offer_id: str, *, receipt: str | None = None, key: str | None = None) -> dict[str, Any]:

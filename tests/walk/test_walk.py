@@ -87,7 +87,7 @@ def test_by_hand_with_phone_and_scanner(server: Served, tmp_path: Path) -> None:
     citycard("phone", "login", "--as", "familie")
     citycard("phone", "show", code=3)
     citycard("phone", "enrol")
-    citycard("phone", "top-up", "--count", "4")
+    citycard("phone", "top-up", "--count", "5")
     card = citycard("phone", "card")
     assert "Dortmund-Karte" in card
     assert "Grundsicherungsgeld" in card
@@ -106,6 +106,9 @@ def test_by_hand_with_phone_and_scanner(server: Served, tmp_path: Path) -> None:
     citycard("scanner", "bundle")
     text = citycard("phone", "show", "--text").strip()
     assert "Gültig" in citycard("scanner", "check", "--offline", "-", stdin=text)
+    assert "replayed" in citycard("scanner", "check", "--offline", "--text", text, code=1)
+    text = citycard("phone", "show", "--text").strip()
+    assert "Gültig" in citycard("scanner", "check", "--text", text)
     assert "replayed" in citycard("scanner", "check", "--offline", "--text", text, code=1)
 
     child = re.search(r"für: (\S+) \(", citycard("phone", "persons"))

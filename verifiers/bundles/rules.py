@@ -16,6 +16,7 @@ from issuers.trustlist.rules import verify as verify_trust_list
 from verifiers.bundles.schemas import BundleOffer, BundleView
 from verifiers.checks.rules import Judgement, Offer, Outcome, Place, judge
 from verifiers.checks.trust import trust_of
+from wallet.codes.text import Kind, parse, read_live
 
 LASTS: Final = timedelta(days=7)
 """How long a status list without an end of its own is relied on."""
@@ -98,6 +99,19 @@ def remember(memory: Memory, kit: Kit) -> None:
     memory.floor = max(memory.floor, kit.view.time, kit.trust_list.issued_at)
     for number, sheet in kit.sheets.items():
         memory.newest[number] = max(memory.newest.get(number, sheet.issued_at), sheet.issued_at)
+
+
+def remember_accepted(memory: Memory, shown: str, host: str) -> None:
+    """Takes what the server has just accepted here as seen: the network may go before the same code is shown again."""
+    try:
+        kind, body = parse(shown, host)
+        if kind is not Kind.LIVE:
+            return  # paper may be shown as often as one likes
+        code = read_live(body)
+    except ValueError:
+        return
+    card = code.card.status
+    memory.last_accepted[card] = max(memory.last_accepted.get(card, code.at), code.at)
 
 
 def judge_offline(shown: str, kit: Kit, memory: Memory, *, now: datetime, today: date) -> Judgement:

@@ -10,7 +10,15 @@ from core.jose import KeySet, TokenRefused
 from core.vault import KeyUse
 from issuers.trustlist.rules import read as read_trust_list
 from tests.verifiers.makers import City, Till
-from verifiers.bundles.rules import BundleRefused, Kit, Memory, judge_offline, open_bundle, remember
+from verifiers.bundles.rules import (
+    BundleRefused,
+    Kit,
+    Memory,
+    judge_offline,
+    open_bundle,
+    remember,
+    remember_accepted,
+)
 from verifiers.bundles.schemas import BundleView
 from verifiers.checks.rules import Judgement, Outcome, Reason
 
@@ -96,3 +104,21 @@ async def test_a_bundle_by_another_hand_is_refused(city: City) -> None:
     newer = read_trust_list({**kit.trust_list.claims(), "version": kit.trust_list.version + 1})
     with pytest.raises(BundleRefused):
         open_bundle(view, anchors(city), newer, city.now)
+
+
+async def test_what_the_server_accepted_is_seen_when_the_network_goes(city: City) -> None:
+    venue = await city.venue()
+    await city.offer(venue)
+    till, phone, paper = await city.till(venue), await city.phone(), await city.paper()
+    kit, memory = open_bundle(await fetch(city, till), anchors(city), None, city.now), Memory()
+    remember(memory, kit)
+    code = phone.code(city.now)
+    for shown in (code, paper.code):
+        assert (await till.check(shown)).json()["outcome"] == "accepted"
+        remember_accepted(memory, shown, kit.view.code_host)
+    remember_accepted(memory, "no code", kit.view.code_host)
+    remember_accepted(memory, phone.code(city.now - timedelta(seconds=30)), kit.view.code_host)
+    assert judged(city, code, kit, memory).reason is Reason.REPLAYED
+    assert judged(city, paper.code, kit, memory).outcome is Outcome.ACCEPTED
+    city.clock.forward(timedelta(seconds=1))
+    assert judged(city, phone.code(city.now), kit, memory).outcome is Outcome.ACCEPTED
