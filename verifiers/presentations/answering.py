@@ -16,11 +16,12 @@ from urllib.parse import urlencode
 
 import msgspec
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from core import jose
+from core import jose, p256
 from core.clock import day_of
 from core.database import Database
 from core.errors import NotFound
@@ -29,6 +30,7 @@ from core.vault import SealBroken, Vault, open_sealed, seal
 from entitlements.people import service as people
 from issuers.credentials.sdjwt.keybinding import Binding
 from issuers.credentials.sdjwt.verify import Accepted, Anchored, Memory
+from issuers.credentials.x5c import leaf_key
 from issuers.openid.answers import OAuthError
 from issuers.openid.encryption import unlock
 from issuers.openid.offers import hashed
@@ -42,7 +44,7 @@ from verifiers.presentations.dcql import read_query
 from verifiers.presentations.judging import Accordingly, NotShown, judge
 from verifiers.presentations.models import Flow, Presentation, State
 from verifiers.presentations.statuses import ForeignLists, Standing, own, own_number
-from verifiers.presentations.trust import anchors, ours
+from verifiers.presentations.trust import anchors, key_on_record, ours
 from verifiers.venues.models import Venue
 
 WALLET_ERRORS: Final = frozenset(
@@ -252,7 +254,16 @@ async def _standing(house: House, credential: Accepted, now: datetime, *, is_our
         return Standing.UNKNOWN
     async with house.database.reading() as session:
         await house.statuses.follow(session, now)
-    return own(house.statuses, number, reference.index)
+        standing = own(house.statuses, number, reference.index)
+        if standing is not Standing.VALID:
+            return standing
+        signed_by = await key_on_record(session, number, reference.index)
+    leaf = leaf_key(credential.header["x5c"])
+    if isinstance(leaf, EllipticCurvePublicKey) and signed_by == p256.kid_of(leaf).hex():
+        return standing
+    # No credential and no venue here: the operator looks at the keys.
+    log.error("presentation.credential_not_on_record")
+    return Standing.NOT_ON_RECORD
 
 
 # ---- what follows ----

@@ -49,6 +49,8 @@ class Standing(StrEnum):
     SUSPENDED = "suspended"
     UNKNOWN = "status-unknown"
     """The list knows no such place, or a status that nobody here can read."""
+    NOT_ON_RECORD = "not-on-record"
+    """Signed with our key, and we did not: somebody else can sign as we do."""
     OUT_OF_REACH = "status-out-of-reach"
     """The list could not be had, or is not one that can be believed: cannot tell, which is not a no."""
 

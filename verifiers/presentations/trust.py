@@ -17,6 +17,8 @@ from core.jose import Claims
 from core.settings import Settings
 from core.vault import KeyUse
 from issuers.authorities.models import IssuingKey
+from issuers.credentials.models import Credential
+from issuers.credentials.rules import CredentialKind
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 from issuers.credentials.sdjwt.verify import Vouched
 from issuers.credentials.x5c import Anchors, Break, Rule, read_chain
@@ -66,6 +68,19 @@ async def ours(session: AsyncSession, now: datetime) -> Ours:
         )
     )
     return Ours(found.scalars().all())
+
+
+async def key_on_record(session: AsyncSession, status_list: int, index: int) -> str | None:
+    """The key that signed the wallet credential with this place; None where none was made. Whose it is, nobody asks."""
+    found = await session.execute(
+        select(col(Credential.key_id)).where(
+            col(Credential.status_list) == status_list,
+            col(Credential.status_index) == index,
+            col(Credential.kind) == CredentialKind.SD_JWT,
+        )
+    )
+    key_id: str | None = found.scalar_one_or_none()
+    return key_id
 
 
 def anchors(settings: Settings) -> Anchors:

@@ -168,10 +168,10 @@ class Counter:
         async with self.city.database.reading() as session:
             return list((await session.execute(select(Presentation))).scalars().all())
 
-    async def row(self, asked: dict[str, Any]) -> Presentation:
+    async def row(self, asked: dict[str, Any]) -> Presentation | None:
         """What is kept of one."""
         watch = sha256(asked["status_url"].rsplit("/", 1)[1].encode()).digest()
-        return next(row for row in await self.rows() if row.watch_hash == watch)
+        return next((row for row in await self.rows() if row.watch_hash == watch), None)
 
 
 @pytest.fixture

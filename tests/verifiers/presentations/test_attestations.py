@@ -42,6 +42,9 @@ from verifiers.presentations.attestations import (
 )
 from verifiers.presentations.statuses import ForeignLists
 
+ON_ONE_DATABASE = pytest.mark.parametrize("house_url", ["sqlite"], indirect=True)
+"""For what no database has a part in."""
+
 KIND = "jobcenter-sgb2"
 VCT = "urn:de:jobcenter:sgb2-bescheinigung:1"
 LIST = f"{OTHERS}/status/1"
@@ -260,6 +263,7 @@ async def test_showing_it_again_changes_nothing_and_later_days_count(claimant: C
 # ---- whose it must be ----
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(
     "hidden",
     [
@@ -283,6 +287,7 @@ async def test_an_attestation_of_somebody_else_is_not_taken(
     assert claimant.lists.asked == []
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -402,6 +407,7 @@ BAD_LISTS: list[tuple[str, Callable[[Lists], None]]] = [
 ]
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(("_name", "spoil"), BAD_LISTS, ids=[one[0] for one in BAD_LISTS])
 async def test_vp_6_without_a_list_that_can_be_believed_there_is_no_yes(
     claimant: Claimant, _name: str, spoil: Callable[[Lists], None]
@@ -411,6 +417,7 @@ async def test_vp_6_without_a_list_that_can_be_believed_there_is_no_yes(
     assert await _not_granted(claimant)
 
 
+@ON_ONE_DATABASE
 @pytest.mark.parametrize(
     "uri",
     [

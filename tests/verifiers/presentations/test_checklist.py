@@ -177,10 +177,13 @@ async def test_vp_3_the_encryption_key_is_for_this_request_alone(counter: Counte
 async def test_vp_3_the_private_key_is_gone_once_it_was_answered(counter: Counter, holder: Holder) -> None:
     asked = await counter.ask()
     request = await holder.wallet.open(asked["authorization_request"])
-    assert (await counter.row(asked)).sealed is not None
+    before = await counter.row(asked)
+    assert before is not None
+    assert before.sealed is not None
     await holder.wallet.send(request, holder.wallet.show(request))
-    row = await counter.row(asked)
-    assert (row.state, row.sealed) == ("verified", None)
+    after = await counter.row(asked)
+    assert after is not None
+    assert (after.state, after.sealed) == ("verified", None)
 
 
 async def test_vp_3_both_encodings_and_the_formats_are_announced(counter: Counter, holder: Holder) -> None:
