@@ -38,6 +38,7 @@ from core.vault import Vault, open_vault
 from issuers.authorities.certificates import check_files
 from issuers.openid.clients import check_settings
 from wallet.codes.picture import budget
+from wallet.passes import service as passes
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES: list[Path | PathLike[Any] | str] = [
@@ -174,6 +175,7 @@ def furnish(house: House, settings: Settings, clock: Clock, vault: Vault, *, wor
     budget(settings.code_host)
     check_files(settings)
     check_settings(settings)
+    passes.check_settings(settings)
     house.state = State(
         {
             "settings": settings,

@@ -37,6 +37,7 @@ import wallet.cards.routes
 import wallet.devices.routes
 import wallet.inbox.routes
 import wallet.pages
+import wallet.passes.routes
 import wallet.printing.routes
 
 ROUTERS: list[Router] = [
@@ -77,4 +78,5 @@ ROUTERS: list[Router] = [
     wallet.pages.router,
     wallet.printing.routes.router,
     wallet.batches.routes.router,
+    wallet.passes.routes.router,
 ]

@@ -30,6 +30,7 @@ import wallet.batches.service
 import wallet.cards.service
 import wallet.devices.service
 import wallet.inbox.service
+import wallet.passes.service
 import wallet.printing.service
 from core.jobs.service import Handler, Recurring, every, nightly
 from core.settings import Settings
@@ -81,7 +82,7 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "notice.withdraw": wallet.inbox.service.withdraw,
         "guardianship.ended": partial(wallet.cards.service.on_guardianship_ended, settings=settings),
         "printed-cards.again": partial(wallet.printing.service.print_again, vault=vault, settings=settings),
-        "person.merged": wallet.printing.service.on_person_merged,
+        "person.merged": wallet.passes.service.on_person_merged,
         "person.parted": partial(wallet.cards.service.on_person_parted, settings=settings),
         "print-batches.step": partial(wallet.batches.service.step_job, settings=settings, vault=vault),
         "print-batches.turn": partial(wallet.batches.service.turn, settings=settings),

@@ -33,6 +33,7 @@ import verifiers.venues.models
 import wallet.batches.models
 import wallet.devices.models
 import wallet.inbox.models
+import wallet.passes.models
 import wallet.printing.models
 
 __all__ = ["core", "entitlements", "issuers", "verifiers", "wallet"]

@@ -144,6 +144,18 @@ class Settings(BaseSettings):
         "or the path of a file with it",
     )
     wallet_batch: int = Field(default=10, ge=2, le=50, description="Credentials that a wallet gets at once")
+    apple_pass_chain: Path | None = Field(
+        default=None,
+        description="PEM file with the certificate that signs passes for Apple's wallet, leaf first, then its "
+        "intermediates; empty: there are none",
+    )
+    apple_pass_key: Path | None = Field(default=None, description="PEM file with its private key")
+    google_wallet_issuer: str = Field(
+        default="", description="Our issuer number at Google's wallet; empty: there are no passes for it"
+    )
+    google_wallet_account: Path | None = Field(
+        default=None, description="JSON file of the service account that signs links to it"
+    )
     hold_share: float = Field(
         default=0.05,
         description="Share of entitlements that a delivery or a release may end before a person must look",

@@ -21,6 +21,7 @@ _ROOMS = {
     "rules": "ruling",
     "verify-sd-jwt": "verifying",
     "offer": "offering",
+    "print-batch": "printing",
     "pki": "pki",
     "revoke": "revoking",
     "status": "statuses",

@@ -35,6 +35,8 @@ class Revocation(StrEnum):
     GUARDIANSHIP_ENDED = "guardianship-ended"
     KEY_WITHDRAWN = "key-withdrawn"
     FORGOTTEN = "forgotten"
+    CONSENT_WITHDRAWN = "consent-withdrawn"
+    """Its holder does not want it to be kept elsewhere any more."""
     BY_OPERATOR = "by-operator"
     """Named by its place in a status list, on the command line."""
     DELETED = "deleted"

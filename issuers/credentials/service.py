@@ -123,11 +123,25 @@ async def issue_cards(
 
 
 async def issue_printed(
-    session: AsyncSession, vault: Vault, settings: Settings, *, person_id: UUID, name: str, now: datetime
+    session: AsyncSession,
+    vault: Vault,
+    settings: Settings,
+    *,
+    person_id: UUID,
+    name: str,
+    days: int | None = None,
+    now: datetime,
 ) -> Issued:
-    """Makes a card for paper, with the name, since nothing else binds it to its holder."""
+    """Makes a card for paper, with the name, since nothing else binds it to its holder.
+
+    With `days` it ends as a phone's card of so many days does: for a picture that somebody else keeps.
+    """
     held, until = await _held(session, person_id, settings, now)
-    ends = printed_ends(now, zone=settings.zone, until=until, changes_on=held.changes_on)
+    ends = (
+        printed_ends(now, zone=settings.zone, until=until, changes_on=held.changes_on)
+        if days is None
+        else card_ends(now, days=days, zone=settings.zone, until=until, changes_on=held.changes_on)
+    )
 
     def sign(place: CardId, _point: bytes | None, signer: Signer) -> bytes:
         card = PrintedCard(signer.kid, int(ends.timestamp()), held.tariff_bits, place, name)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
@@ -30,8 +29,8 @@ PATH = "/v1/print-batches"
 
 
 @pytest.fixture
-async def people_here(town: Town) -> AsyncIterator[list[Somebody]]:
-    yield [
+async def people_here(town: Town) -> list[Somebody]:
+    return [
         await town.person(given="Erika", family=f"Name {letter}", tariffs=("reduced",))
         for letter in ("Anton", "Berta", "Cäsar")
     ]

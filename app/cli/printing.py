@@ -1,0 +1,266 @@
+"""Print cards on paper for a whole city from the command line: into a folder, with progress, to be taken up again."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from uuid import UUID
+
+import click
+from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.cli.offering import Running
+from app.cli.outside import FAILED, REFUSED
+from core.database import Database
+from core.errors import DomainError, NotFound
+from core.vault import Vault, VaultError, open_vault
+from wallet.batches import service
+from wallet.batches.files import Form, render
+from wallet.batches.models import BatchState, PrintBatch
+from wallet.printing.layout import Face
+
+NOTE = "batch.json"
+"""Says in the folder which batch its files belong to; with it, the same command goes on where it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run of the command has made."""
+
+    batch: PrintBatch
+    cards: int
+    files: int
+
+
+@click.command("print-batch")
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--language", type=click.Choice(["de", "de-simple", "en"]), default="de", show_default=True)
+@click.option(
+    "--active-from",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The day from which the cards count; until then they are suspended. Default: at once.",
+)
+@click.option(
+    "--batch", "batch_id", type=click.UUID, help="A batch that was begun already, here or at the desk."
+)
+@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
+@click.option(
+    "--demo",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A demo city, by its folder; default: the settings, or var/demo where nothing is set.",
+)
+@click.option("--port", default=8000, show_default=True, help="On which port that demo is served.")
+def print_batch(
+    *,
+    folder: Path,
+    language: str,
+    active_from: datetime | None,
+    batch_id: UUID | None,
+    processes: int,
+    demo: Path | None,
+    port: int,
+) -> None:
+    """Write DIR/0001.pdf and DIR/0001.csv and so on: a card for everybody who holds something and has none on paper.
+
+    The files hold names: only their owner may read them, and they are yours to encrypt and to delete. Broken off, the
+    same command goes on where it was.
+    """
+    try:
+        running = Running.found(demo, port)
+        outcome = asyncio.run(
+            write(
+                running,
+                folder,
+                language=language,
+                active_from=active_from.date() if active_from else None,
+                batch_id=batch_id,
+                processes=processes,
+                tell=lambda said: click.echo(said, err=True),
+            )
+        )
+    except ValidationError as error:
+        click.echo("\n".join(str(one["msg"]) for one in error.errors()), err=True)
+        sys.exit(FAILED)
+    except VaultError as error:
+        click.echo(str(error), err=True)
+        sys.exit(FAILED)
+    except DomainError as error:
+        click.echo(error.title, err=True)
+        sys.exit(REFUSED)
+    click.echo(
+        f"{outcome.cards} cards in {outcome.files} files; {outcome.batch.passed_over} persons got none; "
+        f"batch {outcome.batch.id}"
+    )
+
+
+async def write(
+    running: Running,
+    folder: Path,
+    *,
+    language: str = "de",
+    active_from: date | None = None,
+    batch_id: UUID | None = None,
+    processes: int = 2,
+    tell: Callable[[str], None],
+) -> Outcome:
+    """Makes the cards and writes the files, the files beside the cards; what is there already stays."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    database, vault = Database(running.settings.database_url), open_vault(running.settings)
+    try:
+        batch = await _begun(running, database, folder, batch_id, language=language, active_from=active_from)
+        # A fresh interpreter each: nothing of this one's connections and keys goes with it.
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            return await _Writer(
+                running, database, vault, folder, pool=pool, ahead=2 * processes, tell=tell
+            ).write(batch)
+    finally:
+        await database.dispose()
+
+
+async def _begun(
+    running: Running,
+    database: Database,
+    folder: Path,
+    batch_id: UUID | None,
+    *,
+    language: str,
+    active_from: date | None,
+) -> PrintBatch:
+    note = folder / NOTE
+    if batch_id is None and note.exists():
+        batch_id = UUID(json.loads(note.read_text(encoding="utf-8"))["batch"])
+    async with database.writing() as session:
+        if batch_id is not None:
+            batch = await service.get(session, batch_id)
+            if batch.state is BatchState.CLOSED:
+                raise service.BatchNotReady
+        else:
+            batch = await service.begin(
+                session,
+                None,
+                language=language,
+                active_from=active_from,
+                settings=running.settings,
+                now=running.clock.now(),
+            )
+        # Before the commit: a batch that is on record is known here, and one that is not is asked for in vain.
+        _put(note, json.dumps({"batch": str(batch.id)}).encode())
+    return batch
+
+
+class _Writer:
+    """Makes cards in this process and has the files drawn by others, a few ahead and no more."""
+
+    def __init__(
+        self,
+        running: Running,
+        database: Database,
+        vault: Vault,
+        folder: Path,
+        *,
+        pool: ProcessPoolExecutor,
+        ahead: int,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._running, self._database, self._vault = running, database, vault
+        self._folder, self._pool, self._ahead, self._tell = folder, pool, ahead, tell
+        self._drawing: set[Future[int]] = set()
+        self._written = 0
+        self._next = 1
+
+    async def write(self, batch: PrintBatch) -> Outcome:
+        """Until every file is there."""
+        while batch.state is BatchState.MAKING:
+            batch = await self._database.in_transaction(partial(self._step, batch_id=batch.id))
+            await self._draw(batch)
+        await self._draw(batch)
+        await self._settle(0, batch)
+        if batch.state is not BatchState.READY:
+            raise service.BatchNotReady
+        return Outcome(batch, batch.total - batch.passed_over, service.files_of(batch))
+
+    async def _step(self, session: AsyncSession, batch_id: UUID) -> PrintBatch:
+        now = self._running.clock.now()
+        batch = await service.step(
+            session,
+            self._vault,
+            batch_id,
+            settings=self._running.settings,
+            now=now,
+        )
+        if batch is None:
+            raise NotFound
+        return batch
+
+    async def _draw(self, batch: PrintBatch) -> None:
+        """Has every file drawn whose places have been made."""
+        while self._next <= service.files_of(batch):
+            if batch.done < min(self._next * service.FILE, batch.total):
+                break
+            path = self._folder / f"{self._next:04d}.pdf"
+            # The CSV is written last: where it stands, both do.
+            if not path.with_suffix(".csv").exists():
+                await self._settle(self._ahead - 1, batch)
+                faces = await self._faces(batch, self._next)
+                self._drawing.add(self._pool.submit(draw, faces, self._running.settings.code_host, path))
+            else:
+                self._written += 1
+            self._next += 1
+        self._say(batch)
+
+    async def _faces(self, batch: PrintBatch, number: int) -> list[Face]:
+        async with self._database.writing() as session:
+            return await service.faces(
+                session,
+                self._vault,
+                None,
+                batch,
+                number,
+                settings=self._running.settings,
+                now=self._running.clock.now(),
+            )
+
+    async def _settle(self, most: int, batch: PrintBatch) -> None:
+        """Waits until at most so many files are being drawn."""
+        while len(self._drawing) > most:
+            waiting = [asyncio.wrap_future(one) for one in self._drawing]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for one in [one for one in self._drawing if one.done()]:
+                one.result()
+                self._drawing.discard(one)
+                self._written += 1
+            self._say(batch)
+
+    def _say(self, batch: PrintBatch) -> None:
+        self._tell(
+            f"{batch.done} of {batch.total} cards made, {self._written} of {service.files_of(batch)} files written"
+        )
+
+
+def draw(faces: list[Face], host: str, path: Path) -> int:
+    """Draws one file in both forms; gives the number of its cards. For a process of its own."""
+    for form in (Form.PDF, Form.CSV):
+        _put(path.with_suffix(f".{form.value}"), render(faces, host, form))
+    return len(faces)
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Writes a file that only its owner may read, and that is there as a whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    part.replace(path)
+
+
+COMMANDS = (print_batch,)

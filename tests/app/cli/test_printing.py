@@ -1,0 +1,72 @@
+"""The city's cards from the command line: into files that only their owner reads, taken up where it broke off."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli import printing
+from app.cli.offering import Running
+from core.clock import FixedClock
+from core.database import Database
+from core.settings import Settings
+from core.vault import open_vault
+from issuers.authorities.service import ensure_authority
+from tests.issuers.makers import hold, make_person
+from tests.wallet.printing.makers import Opened
+from wallet.batches import service
+
+
+class Killed(Exception):
+    """Whatever ends the command in its middle."""
+
+
+async def city(settings: Settings, clock: FixedClock, count: int) -> Running:
+    database, vault = Database(settings.database_url), open_vault(settings)
+    async with database.writing() as session:
+        await ensure_authority(session, vault, settings, clock.now())
+        for number in range(count):
+            person_id = await make_person(
+                session, vault, clock.now(), given="Erika", family=f"Name {'ABCDE'[number]}"
+            )
+            await hold(session, settings, person_id, clock.now())
+    await database.dispose()
+    return Running(settings, clock)
+
+
+@pytest.fixture
+def database_url(empty_sqlite: Path, tmp_path: Path) -> str:
+    """One kind is enough: the service has its own tests on both."""
+    (tmp_path / "city.sqlite").write_bytes(empty_sqlite.read_bytes())
+    return f"sqlite+aiosqlite:///{tmp_path / 'city.sqlite'}"
+
+
+async def test_a_batch_that_was_killed_is_taken_up_and_every_card_is_in_one_file(
+    settings: Settings, clock: FixedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "FILE", 2)
+    monkeypatch.setattr(service, "AT_ONCE", 2)
+    running = await city(settings, clock, 5)
+    folder, said = tmp_path / "print", list[str]()
+
+    def break_off(line: str) -> None:
+        said.append(line)
+        if line.startswith("4 of 5"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        await printing.write(running, folder, tell=break_off)
+    first = (folder / "0001.csv").read_bytes()
+    outcome = await printing.write(running, folder, tell=said.append)
+    assert (outcome.cards, outcome.files, outcome.batch.passed_over) == (5, 3, 0)
+    assert said[-1] == "5 of 5 cards made, 3 of 3 files written"
+    assert (folder / "0001.csv").read_bytes() == first
+    rows: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            rows += csv.DictReader(file)
+        assert Opened(path.with_suffix(".pdf").read_bytes()).pages == (1 if path.stem == "0003" else 2)
+    assert len({row["code"] for row in rows}) == len({row["number"] for row in rows}) == 5
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700

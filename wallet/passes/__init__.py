@@ -1,0 +1,1 @@
+"""The card in the wallets of Apple and Google: off by default, each holder's own choice, without a word on why."""
