@@ -8,7 +8,10 @@ from core.access.rules import Role
 from core.clock import FixedClock
 from core.database import Database
 from core.vault import Vault
+from entitlements.registers.rules import Remit
+from tests.entitlements.deliveries.conftest import Opening
 from tests.entitlements.deliveries.making import Office, fact, household, person
+from tests.entitlements.deliveries.test_routes import known
 from tests.makers import sign_in
 
 
@@ -48,3 +51,44 @@ async def test_what_was_delivered_twice_while_it_waited_is_applied_once(
 async def _register(melde: Office, desk: dict[str, str]) -> str:
     registers = (await melde.client.get("/v1/registers", headers=desk)).json()
     return next(each["id"] for each in registers if each["kind"] == "melderegister")
+
+
+async def _link(melde: Office, desk: dict[str, str], meant: dict[str, str]) -> None:
+    """A case worker says whom these numbers mean, by the numbers of the residents' register."""
+    waiting = (await melde.client.get("/v1/reviews", headers=desk)).json()["reviews"]
+    reviews = {one["number"]: one["id"] for one in waiting}
+    for number, given in meant.items():
+        found = await melde.client.post(
+            "/v1/people/search",
+            json={"register_id": await _register(melde, desk), "number": given},
+            headers=desk,
+        )
+        answer = await melde.client.post(
+            f"/v1/reviews/{reviews[number]}/link",
+            json={"person_id": found.json()[0]["person_id"]},
+            headers=desk,
+        )
+        assert answer.status_code == 200, answer.text
+
+
+async def test_what_is_said_of_a_home_waits_with_it_until_everybody_in_it_is_known(
+    melde: Office, opening: Opening, database: Database, vault: Vault, clock: FixedClock
+) -> None:
+    office = await opening(
+        "sozialamt", Remit(frozenset({"household_need"}), frozenset({"bedarfsgemeinschaft"}))
+    )
+    await melde.deliver("people", [person("P-1"), person("P-2")])
+    need = {"row": "fact", "household": "B-1", "fact": "household_need", "value": 96_300}
+    home = household("B-1", "J-1", "J-2", kind="bedarfsgemeinschaft")
+    waits = await office.deliver("home", [home, need])
+    assert await office.results(waits) == ["no-link", "no-link"]
+    # Said once more by itself, it still waits: this home stands nowhere but in what waits.
+    assert await office.results(await office.deliver("alone", [need])) == ["no-household"]
+    desk = await sign_in(database, vault, clock.now(), Role.CASE_WORKER)
+    await _link(melde, desk, {"J-1": "P-1"})
+    assert await office.results(waits) == ["no-link", "no-link"]
+    assert "household_need" not in await known(database, vault, melde, "P-1")
+    await _link(melde, desk, {"J-2": "P-2"})
+    assert await office.results(waits) == ["accepted", "accepted"]
+    for number in ("P-1", "P-2"):
+        assert (await known(database, vault, melde, number))["household_need"] == 96_300
