@@ -37,6 +37,7 @@ from core.settings import Settings
 from core.vault import Vault, open_vault
 from issuers.authorities.certificates import check_files
 from issuers.openid.clients import check_settings
+from verifiers.presentations import trust as presentations
 from wallet.codes.picture import budget
 from wallet.passes import service as passes
 
@@ -175,6 +176,7 @@ def furnish(house: House, settings: Settings, clock: Clock, vault: Vault, *, wor
     budget(settings.code_host)
     check_files(settings)
     check_settings(settings)
+    presentations.check_settings(settings)
     passes.check_settings(settings)
     house.state = State(
         {

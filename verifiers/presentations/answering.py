@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core import jose, p256
+from core.audit.service import note
 from core.clock import day_of
 from core.database import Database
 from core.errors import NotFound
@@ -286,7 +287,7 @@ async def _accept(house: House, row: Presentation, asked: Asked, told: Told, now
 
     async def accept(session: AsyncSession) -> None:
         await _settle(session, row, state=State.VERIFIED, sealed_outcome=outcome)
-        await _count(session, row, Counted.ACCEPTED, now)
+        await _taken(session, row, now)
 
     await house.database.in_transaction(accept)
     log.info("presentation.verified")
@@ -334,7 +335,7 @@ async def _complete(house: House, row: Presentation, code: str, now: datetime) -
 
     async def complete(session: AsyncSession) -> None:
         if await _settle(session, row, state=State.VERIFIED, sealed_pending=None):
-            await _count(session, row, Counted.ACCEPTED, now)
+            await _taken(session, row, now)
 
     await house.database.in_transaction(complete)
     log.info("presentation.verified")
@@ -350,6 +351,13 @@ async def _settle(session: AsyncSession, row: Presentation, **values: Any) -> bo
         .execution_options(synchronize_session=False)
     )
     return settled.scalar_one_or_none() is not None
+
+
+async def _taken(session: AsyncSession, row: Presentation, now: datetime) -> None:
+    if row.person_id is not None:
+        about = ("person", row.person_id)
+        note(session, None, "attestation.taken", about, now=now, attestation=row.attestation)
+    await _count(session, row, Counted.ACCEPTED, now)
 
 
 async def _count(session: AsyncSession, row: Presentation, what: Counted, now: datetime) -> None:

@@ -21,8 +21,9 @@ from issuers.credentials.models import Credential
 from issuers.credentials.rules import CredentialKind
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 from issuers.credentials.sdjwt.verify import Vouched
-from issuers.credentials.x5c import Anchors, Break, Rule, read_chain
+from issuers.credentials.x5c import Anchors, Break, Rule, leaf_key, read_chain
 from verifiers.presentations.asking import authority_key_ids
+from verifiers.presentations.attestations import attestations
 
 log = structlog.get_logger("presentations")
 
@@ -48,7 +49,8 @@ class Ours:
         flaws = {flaw for flaw in _NOBODY.diagnose(header["x5c"], now) if flaw.rule is not Rule.NO_ANCHOR}
         if flaws:
             raise Unacceptable(Reason.CHAIN)
-        key = chain[0].public_key()
+        # The same object each time, by which a signature that held is known again.
+        key = leaf_key(header["x5c"])
         if not isinstance(key, ec.EllipticCurvePublicKey) or p256.point(key) not in self._points:
             raise Unacceptable(Reason.UNKNOWN_KEY)
         return Vouched((key,), frozenset(authority_key_ids(_texts(header["x5c"]))))
@@ -81,6 +83,20 @@ async def key_on_record(session: AsyncSession, status_list: int, index: int) -> 
     )
     key_id: str | None = found.scalar_one_or_none()
     return key_id
+
+
+class AnchorsUnreadable(ValueError):
+    """A file that the settings name is not what it should be; the operator reads why."""
+
+
+def check_settings(settings: Settings) -> None:
+    """Reads what the settings and the city's data name, before anything starts."""
+    attestations(settings.city)
+    path, registration = settings.presentation_anchors, settings.registration_certificate
+    if path is not None and anchors(settings) is _NOBODY:
+        raise AnchorsUnreadable(f"{path} is not a PEM file with certificates")
+    if registration is not None and not registration.is_file():
+        raise AnchorsUnreadable(f"there is no file {registration}")
 
 
 def anchors(settings: Settings) -> Anchors:

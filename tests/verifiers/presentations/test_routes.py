@@ -29,7 +29,7 @@ from verifiers.partners import service as partners
 from verifiers.presentations import service
 from verifiers.presentations.service import Wish
 from verifiers.presentations.statuses import own_number
-from verifiers.presentations.trust import Ours, anchors
+from verifiers.presentations.trust import AnchorsUnreadable, Ours, anchors, check_settings
 from verifiers.venues.models import Venue
 
 PATH = "/v1/presentations"
@@ -197,6 +197,19 @@ def test_a_file_that_is_not_there_trusts_nobody(tmp_path: Path) -> None:
     file.write_bytes(chains.root().public_bytes(Encoding.PEM))
     trusted = anchors(SETTINGS.model_copy(update={"presentation_anchors": file}))
     assert trusted.diagnose(chains.x5c(chains.leaf(KEY), chains.middle()), chains.NOON) == ()
+
+
+def test_a_file_that_is_none_stops_the_start(tmp_path: Path) -> None:
+    check_settings(SETTINGS)
+    page = tmp_path / "page.pem"
+    page.write_text("hello")
+    for change in (
+        {"presentation_anchors": page},
+        {"presentation_anchors": tmp_path / "missing.pem"},
+        {"registration_certificate": tmp_path / "missing.jwt"},
+    ):
+        with pytest.raises(AnchorsUnreadable):
+            check_settings(SETTINGS.model_copy(update=change))
 
 
 @pytest.mark.parametrize(
