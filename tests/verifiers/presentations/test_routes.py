@@ -1,13 +1,16 @@
 """Who may ask a wallet, for what, and how often; and whose signature is ours."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 from sqlalchemy import select
@@ -16,7 +19,13 @@ from sqlmodel import col
 from core import p256
 from core.access.models import Session
 from core.access.rules import Caller, Method, PrincipalKind, Role
+from core.database import Database
 from core.settings import Mode, Settings
+from core.vault import MemoryVault
+from entitlements.facts.catalogue import RULEBOOKS
+from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.reading import load_rulebook
+from issuers.authorities.service import ensure_authority
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 from issuers.openid.desk import Desk
 from issuers.openid.issuer import NotReachable
@@ -25,7 +34,9 @@ from tests.issuers.credentials import chains
 from tests.makers import sign_in
 from tests.verifiers.makers import City
 from tests.verifiers.presentations.conftest import PUBLIC, Counter, Holder
+from tests.verifiers.presentations.wallet import NEVER_CHECKED, Link, b64
 from verifiers.partners import service as partners
+from verifiers.partners.models import Partner
 from verifiers.presentations import service
 from verifiers.presentations.service import Wish
 from verifiers.presentations.statuses import own_number
@@ -153,6 +164,51 @@ async def test_questions_are_forgotten_once_nobody_can_read_them(counter: Counte
     counter.city.clock.forward(timedelta(minutes=16))
     await counter.city.run_jobs()
     assert await counter.row(asked) is None
+
+
+# ---- with certificates of an operator's own ----
+
+
+async def test_vp_3_requests_are_signed_by_the_certificate_that_is_set_for_them(
+    empty_sqlite: Path, tmp_path: Path
+) -> None:
+    """The access certificate is another than the one of credentials; the link names it, and it signs."""
+    shutil.copy(empty_sqlite, tmp_path / "city.sqlite")
+    access, vault = ec.generate_private_key(ec.SECP256R1()), MemoryVault()
+    leaf = chains.leaf(access)
+    pem = [one.public_bytes(Encoding.PEM) for one in (leaf, chains.middle(), chains.root())]
+    (tmp_path / "chain.pem").write_bytes(b"".join(pem))
+    (tmp_path / "key.pem").write_bytes(
+        access.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    settings = Settings(
+        mode=Mode.TEST,
+        database_url=f"sqlite+aiosqlite:///{tmp_path / 'city.sqlite'}",
+        public_url=PUBLIC,
+        status_size=4096,
+        request_chain=tmp_path / "chain.pem",
+        request_key=tmp_path / "key.pem",
+        _env_file=None,
+    )
+    database = Database(settings.database_url)
+    async with database.writing() as session:
+        await ensure_authority(session, vault, settings, chains.NOON)
+        await rulebook.load(session, load_rulebook(RULEBOOKS / "dortmund"), chains.NOON)
+        partner = Partner(name="Bad", joined_at=chains.NOON)
+        session.add(partner)
+        await session.flush()
+        venue = Venue(number=7, partner_id=partner.id, name="Bad", kind="pool", opened_at=chains.NOON)
+        session.add(venue)
+        await session.flush()
+        desk = Desk(session, vault, settings, chains.NOON)
+        opened = await service.ask(desk, None, Wish(venue_id=venue.id, tariffs=["reduced"]))
+        link = Link.read(opened.link)
+        assert link.client_id == f"x509_hash:{b64(leaf.fingerprint(hashes.SHA256()))}"
+        token = (await service.request_object(desk, link.request_uri.rsplit("/", 1)[1])).decode()
+    await database.dispose()
+    assert jwt.get_unverified_header(token)["x5c"] == chains.x5c(leaf, chains.middle())
+    claims = jwt.decode(token, access.public_key(), algorithms=["ES256"], options=NEVER_CHECKED)  # type: ignore[arg-type]
+    assert claims["client_id"] == link.client_id
 
 
 # ---- whose signature is ours ----
