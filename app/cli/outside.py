@@ -34,6 +34,8 @@ ANSWERS = {
     "name-missing": ("Diesen Namen kann eine Karte nicht buchstabieren; die Karte ohne Namen gilt.", "No card can spell this name; the card without the name is good."),
     "too-many-requests": ("Das war zu oft hintereinander; bitte später noch einmal.", "That was too often in a row; please try again later."),
     "code-refused": ("Dieser Code gilt nicht, nicht mehr, oder er wurde schon benutzt.", "This code is not good, not any more, or it has been used."),
+    "device-replaced": ("Ihre Karte ist auf ein anderes Telefon umgezogen: citycard phone sync", "Your card has moved to another phone: citycard phone sync"),
+    "device-removed": ("Dieses Telefon wurde abgemeldet: citycard phone enrol", "This phone was removed: citycard phone enrol"),
     "not-found": ("Das gibt es nicht, oder es ist nicht Ihres.", "There is no such thing, or it is not yours."),
 }  # fmt: skip
 """What the server's commonest refusals mean to whoever reads them; all others are told in its own words."""

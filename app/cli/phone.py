@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from app.cli.outside import Coded, Outside, calling, euros
-from app.walk.phone import Phone
+from app.walk.phone import Moved, Phone
 
 OWNER = click.option("--for", "ward", metavar="WHO", help="A child of yours, by given name or id.")
 NAMED = click.option("--named", is_flag=True, help="The card with the name, for offers that ask for an ID.")
@@ -50,15 +50,66 @@ def activate(outside: Outside, code: str) -> None:
     outside.voice.say("Ihr Konto ist jetzt mit Ihnen verknüpft.", "Your account is linked to you now.")
 
 
+NAME = click.option("--name", default="Telefon", show_default=True, help="What you call this phone.")
+
+
 @phone.command()
-@click.option("--name", default="Telefon", show_default=True, help="What you call this phone.")
+@NAME
 @calling(folder="phone")
 def enrol(outside: Outside, name: str) -> None:
     """Make this phone's key and prove it to the server."""
-    device = _phone(outside).enrol(name)
+    _enrolled(outside, _phone(outside).enrol(name))
+
+
+@phone.command()
+@NAME
+@click.option("--from", "old", metavar="ID", help="Which phone it takes the place of, if there are several.")
+@click.option("--yes", is_flag=True, help="Do not ask whether this is really meant.")
+@calling(folder="phone")
+def move(outside: Outside, name: str, old: str | None, *, yes: bool) -> None:
+    """Take the place of your other phone: its cards end first, and it is told."""
+    phone, voice = _phone(outside), outside.voice
+    others = [other for other in phone.others() if old in {None, other["id"]}]
+    if len(others) != 1:
+        for other in others:
+            click.echo(f"{other['id']}  {other['name']}")
+        voice.fail(
+            "Welches Telefon? Bitte mit --from ID nennen.", "Which phone? Please name it with --from ID."
+        )
+    question = voice(
+        f"Die Karten auf „{others[0]['name']}“ gelten dann nicht mehr. Weiter?",
+        f"The cards on “{others[0]['name']}” will then be invalid. Go on?",
+    )
+    if not yes and not click.confirm(question):
+        return
+    _enrolled(outside, phone.enrol(name, replaces=others[0]["id"]))
+
+
+def _enrolled(outside: Outside, device: dict[str, Any]) -> None:
     outside.voice.say(
         f"Das Telefon ist angemeldet ({device['id']}).", f"The phone is enrolled ({device['id']})."
     )
+    if device["pays_from"] > device["enrolled_at"]:
+        at = device["pays_from"][:16].replace("T", " ")
+        outside.voice.say(
+            f"Guthaben kann es ab {at} UTC ausgeben; am Schalter geht es eher.",
+            f"It can spend money from {at} UTC; the desk can make it sooner.",
+        )
+
+
+@phone.command()
+@calling(folder="phone")
+def sync(outside: Outside) -> None:
+    """Ask how things stand: drop cards that were taken back, get fresh ones, hear whether the card has moved."""
+    try:
+        said = _phone(outside).sync()
+    except Moved as moved:
+        whither = moved.successor or outside.voice("ein anderes Telefon", "another phone")
+        if moved.state == "replaced":
+            outside.voice.fail(f"Ihre Karte ist umgezogen: {whither}.", f"Your card has moved: {whither}.")
+        outside.voice.fail("Dieses Telefon wurde abgemeldet.", "This phone was removed.")
+    cards = sum(held["cards"] for held in said["holds"])
+    outside.voice.say(f"Alles in Ordnung; {cards} Karten gelten.", f"All is well; {cards} cards hold.")
 
 
 @phone.command("card")
@@ -159,15 +210,23 @@ def top_up(outside: Outside, ward: str | None, *, named: bool, count: int) -> No
     "--png", type=click.Path(dir_okay=False, path_type=Path), help="Also write the code as a picture."
 )
 @click.option("--text", "as_text", is_flag=True, help="Print the code's text instead of drawing it.")
+@click.option("--new-visit", is_flag=True, help="Take a fresh card, even if one was shown a moment ago.")
 @OWNER
 @NAMED
 @calling(folder="phone")
 def show(
-    outside: Outside, ward: str | None, *, venue: int | None, png: Path | None, as_text: bool, named: bool
+    outside: Outside,
+    ward: str | None,
+    *,
+    venue: int | None,
+    png: Path | None,
+    as_text: bool,
+    named: bool,
+    new_visit: bool,
 ) -> None:
-    """Show a live code: a fresh card, signed for this second. It is good for a minute, once."""
+    """Show a live code: this visit's card, signed for this second. It is good for a minute, once."""
     phone = _phone(outside)
-    shown = phone.show(venue=venue, named=named, person=_ward(phone, ward))
+    shown = phone.show(venue=venue, named=named, person=_ward(phone, ward), new_visit=new_visit)
     click.echo(shown.text if as_text else shown.drawing.terminal())
     if png is not None:
         png.write_bytes(shown.drawing.png())
@@ -177,6 +236,14 @@ def show(
         f"Shown at {at}, good for a minute; {shown.left} fresh cards left.",
     )
     click.echo(said, err=as_text)
+    if shown.clock_in_doubt:
+        click.echo(
+            outside.voice(
+                "Die Uhr hier geht nach. Bitte Datum und Uhrzeit automatisch einstellen, oder kurz ins Netz gehen.",
+                "The clock here is behind. Please set date and time automatically, or go online for a moment.",
+            ),
+            err=True,
+        )
     if not shown.fresh:
         click.echo(
             outside.voice(

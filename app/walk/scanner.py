@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import verifiers.checks
 from app.walk.keeping import Drawer, NotThere
+from app.walk.timekeeping import Ticks, Timekeeper, machine_ticks
 from app.walk.wire import Wire
 from core import jose
 from core.access.signatures import sign_request
@@ -41,8 +42,9 @@ class Fetched:
 class Scanner:
     """One device and what it keeps."""
 
-    def __init__(self, wire: Wire, drawer: Drawer) -> None:
+    def __init__(self, wire: Wire, drawer: Drawer, ticks: Ticks = machine_ticks) -> None:
         self.wire, self._drawer = wire, drawer
+        self._time = Timekeeper(drawer, wire.clock, ticks)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -72,12 +74,20 @@ class Scanner:
         """Has the server judge the text of a code; the same `key` asks for the same showing again."""
         answer: dict[str, Any] = self._signed("POST", "/v1/checks", {"code": text}, key or str(uuid4()))
         self.keep(receipt=answer.get("receipt"), offers=answer.get("offers", []))
+        self._heard(datetime.fromisoformat(answer["time"]))
         kept = self._drawer.read(BUNDLE)
         if kept and answer.get("outcome") == "accepted":
             memory = self._memory()
             remember_accepted(memory, text, kept["bundle"]["code_host"])
             self._keep_memory(memory)
         return answer
+
+    def _heard(self, server: datetime) -> None:
+        """Takes in what time the server said it was: the device goes by it, and never runs back behind it."""
+        self._time.learn(server)
+        memory = self._memory()
+        memory.floor = max(memory.floor, server)
+        self._keep_memory(memory)
 
     def redeem(self, offer_id: str, *, receipt: str | None = None, key: str | None = None) -> dict[str, Any]:
         """Takes one use of an offer, for the code that was checked last."""
@@ -119,8 +129,9 @@ class Scanner:
             raise NotThere("keys") from None
         memory = self._memory()
         remember(memory, kit)
-        self._drawer.write(BUNDLE, {"bundle": said, "ahead": self.wire.ask_time().total_seconds()})
+        self._drawer.write(BUNDLE, {"bundle": said})
         self._keep_memory(memory)
+        self._heard(view.time)
         return Fetched(len(view.offers), len(view.status_lists))
 
     def check_alone(self, text: str) -> dict[str, Any]:
@@ -133,7 +144,7 @@ class Scanner:
         # As of its own moment: whether it is too old by now is for the judgement to say.
         kit = open_bundle(view, held.anchors_at(held.issued_at), None, held.issued_at)
         memory = self._memory()
-        now = self.wire.clock.now() + timedelta(seconds=kept["ahead"])
+        now = self._time.read()
         judgement = judge_offline(text, kit, memory, now=now, today=day_of(now, ZONE))
         self._keep_memory(memory)
         language = asked(self.wire.language)
@@ -145,6 +156,8 @@ class Scanner:
             "explanation": WORDS["reason"][judgement.reason][language] if judgement.reason else "",
             "name": judgement.name or "",
             "compare_name": judgement.compare_name,
+            "clock_off_by": None if judgement.off_by is None else int(judgement.off_by.total_seconds()),
+            "time": max(now, memory.floor).isoformat(),
         }
         for name in ("offers", "offers_with_name"):
             told[name] = [{"id": offer.id, "text": offers[offer.id]} for offer in getattr(judgement, name)]

@@ -251,7 +251,7 @@ class Walk:
             f"Der Code wird gezeigt, gelesen und im {POOL} angenommen",
             f"The code is shown, read, and accepted at the {POOL}",
         ):
-            shown = self.phone.show()
+            shown = self.phone.show(new_visit=True)
             self.say.picture(shown.drawing.terminal())
             text = self._read(shown.drawing.png())
             self.say.need(
@@ -282,7 +282,7 @@ class Walk:
             "Zum zweiten Mal am selben Tag: die Karte gilt, das Angebot ist verbraucht",
             "A second time on the same day: the card is valid, the offer is used up",
         ):
-            answer = self._checked(self.phone.show().text, "accepted")
+            answer = self._checked(self.phone.show(new_visit=True).text, "accepted")
             taken = self.till.redeem(self._priced(answer, ADULT)["id"])
             self.say.quote(f"{taken['headline']}: {taken['explanation']}")
             self.say.need(
@@ -295,7 +295,7 @@ class Walk:
         with self.say.step(
             "Derselbe Code gleich noch einmal: abgelehnt", "The same code again at once: refused"
         ):
-            shown = self.phone.show()
+            shown = self.phone.show(new_visit=True)
             self._checked(shown.text, "accepted")
             self._checked(shown.text, "refused", "replayed")
 
@@ -304,7 +304,7 @@ class Walk:
             "Das Prüfgerät urteilt auch ohne Netz", "The scanner judges without a network, too"
         ):
             fetched = self.till.fetch_bundle()
-            shown = self.phone.show()
+            shown = self.phone.show(new_visit=True)
             answer = self.till.check_alone(shown.text)
             self._judged(answer, "accepted")
             self._judged(self.till.check_alone(shown.text), "refused", "replayed")
@@ -337,7 +337,7 @@ class Walk:
         ):
             child = self._person(self.child)
             self.phone.top_up(person=child, count=2)
-            answer = self._checked(self.phone.show(person=child).text, "accepted")
+            answer = self._checked(self.phone.show(person=child, new_visit=True).text, "accepted")
             taken = self.till.redeem(self._priced(answer, CHILD)["id"])
             self.say.need(
                 taken["outcome"] == "redeemed", f"nicht eingelöst: {taken}", f"not redeemed: {taken}"
@@ -399,7 +399,7 @@ class Walk:
             self._let_pass_until(self.last_day, hour=10)
             self.phone.login(self.account, "demo")
             self.phone.top_up(count=2)
-            self._checked(self.phone.show().text, "accepted")
+            self._checked(self.phone.show(new_visit=True).text, "accepted")
             self._checked(self.paper, "accepted")
 
     def the_card_is_refused(self) -> None:
@@ -558,7 +558,7 @@ class Walk:
     def _nothing_to_show(self) -> None:
         """The phone has no card left, and gets none."""
         try:
-            self.phone.show()
+            self.phone.show(new_visit=True)
         except NotThere:
             self.say.tell(
                 "Auf dem Telefon ist keine gültige Karte mehr.", "There is no valid card left on the phone."

@@ -96,7 +96,8 @@ def open_bundle(view: BundleView, anchors: KeySet, held: TrustList | None, now: 
 
 def remember(memory: Memory, kit: Kit) -> None:
     """Takes the times of a bundle into memory: they only rise."""
-    memory.floor = max(memory.floor, kit.view.time, kit.trust_list.issued_at)
+    signed = (kit.trust_list.issued_at, *(sheet.issued_at for sheet in kit.sheets.values()))
+    memory.floor = max(memory.floor, kit.view.time, *signed)
     for number, sheet in kit.sheets.items():
         memory.newest[number] = max(memory.newest.get(number, sheet.issued_at), sheet.issued_at)
 
