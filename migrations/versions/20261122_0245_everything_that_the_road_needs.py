@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = '5bf211c84c74'
+revision = 'f1abcfd33b98'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -299,6 +299,27 @@ def upgrade() -> None:
     sa.UniqueConstraint('subject_hash', name=op.f('uq_principals_subject_hash')),
     info={'person': None, 'why': 'a pseudonymous id; which person a login is stands in `logins`'}
     )
+    op.create_table('print_batches',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('state', sa.String(length=32), nullable=False),
+    sa.Column('language', sa.String(length=16), nullable=False),
+    sa.Column('active_from', sa.Date(), nullable=True),
+    sa.Column('activated_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('replacing', sa.Boolean(), nullable=False),
+    sa.Column('asked_by', sa.Uuid(), nullable=True),
+    sa.Column('total', sa.Integer(), nullable=False),
+    sa.Column('done', sa.Integer(), nullable=False),
+    sa.Column('passed_over', sa.Integer(), nullable=False),
+    sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('moved_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("(state = 'closed') = (closed_at IS NOT NULL)", name=op.f('ck_print_batches_closed_at_some_time')),
+    sa.CheckConstraint('done BETWEEN 0 AND total', name=op.f('ck_print_batches_not_more_than_all')),
+    sa.CheckConstraint('passed_over BETWEEN 0 AND done', name=op.f('ck_print_batches_passed_over_are_done')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_print_batches')),
+    info={'person': None, 'why': 'counts; whose cards they are stands with each'}
+    )
     op.create_table('programmes',
     sa.Column('slug', sa.String(length=64), nullable=False),
     sa.Column('city', sa.String(length=64), nullable=False),
@@ -424,10 +445,13 @@ def upgrade() -> None:
     op.create_table('activation_codes',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('makes', sa.String(length=32), nullable=False),
+    sa.Column('until', sa.Date(), nullable=True),
     sa.Column('code_hash', sa.LargeBinary(), nullable=False),
     sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("(makes = 'guardian') = (until IS NOT NULL)", name=op.f('ck_activation_codes_a_guardian_until_a_day')),
     sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_activation_codes_person_id_persons')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_activation_codes')),
     sa.UniqueConstraint('code_hash', name=op.f('uq_activation_codes_code_hash')),
@@ -478,7 +502,7 @@ def upgrade() -> None:
 
     op.create_table('assessed',
     sa.Column('person_id', sa.Uuid(), nullable=False),
-    sa.Column('essence', sa.Text(), nullable=False),
+    sa.Column('essence', sa.BigInteger(), nullable=False),
     sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_assessed_person_id_persons')),
     sa.PrimaryKeyConstraint('person_id', name=op.f('pk_assessed')),
     info={'person': 'person_id'}
@@ -488,7 +512,7 @@ def upgrade() -> None:
     sa.Column('person_id', sa.Uuid(), nullable=False),
     sa.Column('rank', sa.Integer(), nullable=False),
     sa.Column('ends', sa.Integer(), nullable=False),
-    sa.Column('essence', sa.Text(), nullable=False),
+    sa.Column('essence', sa.BigInteger(), nullable=False),
     sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_assessment_run_persons_person_id_persons')),
     sa.ForeignKeyConstraint(['run_id'], ['assessment_runs.id'], name=op.f('fk_assessment_run_persons_run_id_assessment_runs')),
     sa.PrimaryKeyConstraint('run_id', 'person_id', name=op.f('pk_assessment_run_persons')),
@@ -496,6 +520,20 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('assessment_run_persons', schema=None) as batch_op:
         batch_op.create_index('ix_assessment_run_persons_next', ['run_id', 'rank', 'person_id'], unique=False)
+
+    op.create_table('card_flags',
+    sa.Column('credential_id', sa.Uuid(), nullable=False),
+    sa.Column('day', sa.Date(), nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('times', sa.Integer(), nullable=False),
+    sa.Column('told', sa.Boolean(), nullable=False),
+    sa.CheckConstraint('times >= 1', name=op.f('ck_card_flags_happened')),
+    sa.ForeignKeyConstraint(['person_id'], ['holders.person_id'], name=op.f('fk_card_flags_person_id_holders')),
+    sa.PrimaryKeyConstraint('credential_id', 'day', name=op.f('pk_card_flags')),
+    info={'person': 'person_id'}
+    )
+    with op.batch_alter_table('card_flags', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_card_flags_person_id'), ['person_id'], unique=False)
 
     op.create_table('current_facts',
     sa.Column('person_id', sa.Uuid(), nullable=False),
@@ -611,6 +649,7 @@ def upgrade() -> None:
     sa.Column('name', sa.String(length=200), nullable=False),
     sa.Column('point', sa.LargeBinary(), nullable=False),
     sa.Column('enrolled_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('pays_from', sa.DateTime(timezone=True), nullable=False),
     sa.Column('topped_up_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('removed_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('replaced_by', sa.Uuid(), nullable=True),
@@ -1397,6 +1436,47 @@ def upgrade() -> None:
     with op.batch_alter_table('offers', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_offers_venue_id'), ['venue_id'], unique=False)
 
+    op.create_table('presentations',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('reference_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('watch_hash', sa.LargeBinary(), nullable=False),
+    sa.Column('flow', sa.String(length=32), nullable=False),
+    sa.Column('venue_id', sa.Uuid(), nullable=True),
+    sa.Column('person_id', sa.Uuid(), nullable=True),
+    sa.Column('attestation', sa.String(length=64), nullable=True),
+    sa.Column('with_name', sa.Boolean(), nullable=False),
+    sa.Column('sealed', sa.LargeBinary(), nullable=True),
+    sa.Column('sealed_key', sa.LargeBinary(), nullable=False),
+    sa.Column('browser_hash', sa.LargeBinary(), nullable=True),
+    sa.Column('code_hash', sa.LargeBinary(), nullable=True),
+    sa.Column('return_to', sa.String(length=500), nullable=True),
+    sa.Column('state', sa.String(length=32), nullable=False),
+    sa.Column('reason', sa.String(length=64), nullable=True),
+    sa.Column('sealed_pending', sa.LargeBinary(), nullable=True),
+    sa.Column('sealed_outcome', sa.LargeBinary(), nullable=True),
+    sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('answered_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('kept_until', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint("(flow = 'same-device') = (browser_hash IS NOT NULL)", name=op.f('ck_presentations_a_browser_comes_back')),
+    sa.CheckConstraint("(state = 'refused') = (reason IS NOT NULL)", name=op.f('ck_presentations_refused_for_a_reason')),
+    sa.CheckConstraint("(state = 'waiting') = (answered_at IS NULL)", name=op.f('ck_presentations_answered_once')),
+    sa.CheckConstraint("state = 'waiting' OR sealed IS NULL", name=op.f('ck_presentations_the_key_dies_with_the_answer')),
+    sa.CheckConstraint('(person_id IS NULL) = (attestation IS NULL)', name=op.f('ck_presentations_a_person_shows_an_attestation')),
+    sa.CheckConstraint('(venue_id IS NULL) <> (person_id IS NULL)', name=op.f('ck_presentations_for_a_venue_or_a_person')),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_presentations_person_id_persons')),
+    sa.ForeignKeyConstraint(['venue_id'], ['venues.id'], name=op.f('fk_presentations_venue_id_venues')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_presentations')),
+    sa.UniqueConstraint('code_hash', name=op.f('uq_presentations_code_hash')),
+    sa.UniqueConstraint('reference_hash', name=op.f('uq_presentations_reference_hash')),
+    sa.UniqueConstraint('watch_hash', name=op.f('uq_presentations_watch_hash')),
+    info={'person': 'person_id'}
+    )
+    with op.batch_alter_table('presentations', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_presentations_kept_until'), ['kept_until'], unique=False)
+        batch_op.create_index(batch_op.f('ix_presentations_person_id'), ['person_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_presentations_venue_id'), ['venue_id'], unique=False)
+
     op.create_table('release_check_steps',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('check_id', sa.Uuid(), nullable=False),
@@ -1720,11 +1800,57 @@ def upgrade() -> None:
         batch_op.create_index('ix_verdicts_look_on', ['look_on'], unique=False)
         batch_op.create_index('ix_verdicts_refer', ['outcome', 'person_id'], unique=False, sqlite_where=sa.text("outcome IN ('refer', 'undetermined')"), postgresql_where=sa.text("outcome IN ('refer', 'undetermined')"))
 
+    op.create_table('wallet_passes',
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('kind', sa.String(length=32), nullable=False),
+    sa.Column('named', sa.Boolean(), nullable=False),
+    sa.Column('credential_id', sa.Uuid(), nullable=False),
+    sa.Column('sealed', sa.LargeBinary(), nullable=False),
+    sa.Column('agreed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('withdrawn_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['credential_id'], ['credentials.id'], name=op.f('fk_wallet_passes_credential_id_credentials'), ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_wallet_passes_person_id_persons')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_wallet_passes')),
+    sa.UniqueConstraint('credential_id', name=op.f('uq_wallet_passes_credential_id')),
+    info={'person': 'person_id'}
+    )
+    with op.batch_alter_table('wallet_passes', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_wallet_passes_person_id'), ['person_id'], unique=False)
+        batch_op.create_index('uq_wallet_passes_wanted', ['person_id', 'kind'], unique=True, sqlite_where=sa.text('withdrawn_at IS NULL'), postgresql_where=sa.text('withdrawn_at IS NULL'))
+
+    op.create_table('print_batch_places',
+    sa.Column('batch_id', sa.Uuid(), nullable=False),
+    sa.Column('position', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('card_id', sa.Uuid(), nullable=True),
+    sa.ForeignKeyConstraint(['batch_id'], ['print_batches.id'], name=op.f('fk_print_batch_places_batch_id_print_batches'), ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['card_id'], ['printed_cards.id'], name=op.f('fk_print_batch_places_card_id_printed_cards'), ondelete='SET NULL'),
+    sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_print_batch_places_person_id_persons')),
+    sa.PrimaryKeyConstraint('batch_id', 'position', name=op.f('pk_print_batch_places')),
+    info={'person': 'person_id'}
+    )
+    with op.batch_alter_table('print_batch_places', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_print_batch_places_card_id'), ['card_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_print_batch_places_person_id'), ['person_id'], unique=False)
+
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # ### commands auto generated by Alembic - please adjust! ###
+    with op.batch_alter_table('print_batch_places', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_print_batch_places_person_id'))
+        batch_op.drop_index(batch_op.f('ix_print_batch_places_card_id'))
+
+    op.drop_table('print_batch_places')
+    with op.batch_alter_table('wallet_passes', schema=None) as batch_op:
+        batch_op.drop_index('uq_wallet_passes_wanted', sqlite_where=sa.text('withdrawn_at IS NULL'), postgresql_where=sa.text('withdrawn_at IS NULL'))
+        batch_op.drop_index(batch_op.f('ix_wallet_passes_person_id'))
+
+    op.drop_table('wallet_passes')
     with op.batch_alter_table('verdicts', schema=None) as batch_op:
         batch_op.drop_index('ix_verdicts_refer', sqlite_where=sa.text("outcome IN ('refer', 'undetermined')"), postgresql_where=sa.text("outcome IN ('refer', 'undetermined')"))
         batch_op.drop_index('ix_verdicts_look_on')
@@ -1799,6 +1925,12 @@ def downgrade() -> None:
 
     op.drop_table('reviews')
     op.drop_table('release_check_steps')
+    with op.batch_alter_table('presentations', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_presentations_venue_id'))
+        batch_op.drop_index(batch_op.f('ix_presentations_person_id'))
+        batch_op.drop_index(batch_op.f('ix_presentations_kept_until'))
+
+    op.drop_table('presentations')
     with op.batch_alter_table('offers', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_offers_venue_id'))
 
@@ -2005,6 +2137,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_current_facts_bedarfsgemeinschaft'))
 
     op.drop_table('current_facts')
+    with op.batch_alter_table('card_flags', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_card_flags_person_id'))
+
+    op.drop_table('card_flags')
     with op.batch_alter_table('assessment_run_persons', schema=None) as batch_op:
         batch_op.drop_index('ix_assessment_run_persons_next')
 
@@ -2043,6 +2179,7 @@ def downgrade() -> None:
 
     op.drop_table('releases')
     op.drop_table('programmes')
+    op.drop_table('print_batches')
     op.drop_table('principals')
     op.drop_table('places_revision')
     with op.batch_alter_table('persons', schema=None) as batch_op:
