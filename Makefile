@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check format lint types contracts drift schema migration lock bench bench-check bench-status bench-eligibility bench-credentials clean
+.PHONY: help setup demo run test check format lint types contracts drift schema migration lock bench bench-check bench-status bench-eligibility bench-credentials bench-printing clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,7 +58,7 @@ lock: $(STAMP) ## pin every dependency anew
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements.txt
 
-bench: bench-check bench-status bench-eligibility bench-credentials ## every benchmark
+bench: bench-check bench-status bench-eligibility bench-credentials bench-printing ## every benchmark
 
 bench-check: $(STAMP) ## scan to answer, side by side with its yardsticks
 	$(BIN)/python -m bench.check
@@ -71,6 +71,9 @@ bench-eligibility: $(STAMP) ## a whole city: make bench-eligibility persons="190
 
 bench-credentials: $(STAMP) ## issue and verify: make bench-credentials city=190000
 	$(BIN)/python -m bench.credentials --city $(or $(city),20000)
+
+bench-printing: $(STAMP) ## a city's cards on paper: make bench-printing cards=190000
+	$(BIN)/python -m bench.printing --cards $(or $(cards),2000)
 
 clean: ## forget the environment and the demo's data
 	rm -rf .venv var .mypy_cache .ruff_cache

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import delete, exists, func, insert, literal, select, update
+from sqlalchemy import Select, delete, exists, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -92,10 +92,8 @@ async def begin(
     )
     session.add(batch)
     await session.flush()
-    due = (
-        select(col(Entitlement.person_id).label("person_id"))
-        .where(is_held(day_of(now, settings.zone)))
-        .distinct()
+    due: Select[UUID] = (
+        select(col(Entitlement.person_id)).where(is_held(day_of(now, settings.zone))).distinct()
     )
     if person_ids is None:
         due = due.where(~_has_one(now))
@@ -125,7 +123,7 @@ async def _meant(session: AsyncSession, person_ids: Collection[UUID]) -> set[UUI
 
 def _has_one(now: datetime) -> Any:
     return exists(
-        select(PrintedCard.id)
+        select(col(PrintedCard.id))
         .join(Credential, col(Credential.id) == col(PrintedCard.credential_id))
         .where(
             col(PrintedCard.person_id) == col(Entitlement.person_id),
