@@ -190,6 +190,8 @@ async def _judged(
     if not isinstance(state, str) or not hmac.compare_digest(state.encode(), asked.state.encode()):
         return NotShown(STATE)
     attestation = None if row.attestation is None else attestations(house.settings.city).get(row.attestation)
+    if attestation is None and row.attestation is not None:
+        return NotShown(NO_FACTS)  # since the question, the city has stopped taking it
     if attestation is None:
         async with house.database.reading() as session:
             accordingly = {CARD: Accordingly(await ours(session, now), {house.settings.public_url})}
