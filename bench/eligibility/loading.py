@@ -16,6 +16,7 @@ from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
 
 import app.tables  # noqa: F401
+from app.serving import settle_in
 from bench.eligibility import city
 from core import jose
 from core.access.rules import Caller, Method, PrincipalKind, Role
@@ -107,6 +108,7 @@ async def load(
     caller = await register(database)
     async with database.reading() as session:
         office = await register_of(session, caller)
+    settle_in()
     begun = time.perf_counter()
     announced = Announced("city", mode, NOW, rows, Media.NDJSON)
     received = await receive(

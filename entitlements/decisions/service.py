@@ -120,6 +120,8 @@ class _Work:
     changes: grants.Changes
     requested: Mapping[tuple[UUID, str, str], date] = field(default_factory=dict)
     """By person, programme and ground, since which day a request counts that was made for it."""
+    reinstate: UUID | None = None
+    """Who is given again what was revoked, and offered again what was declined: somebody asked for it."""
     proposals: list[Proposal] = field(default_factory=list)
     lost: list[Key] = field(default_factory=list)
     """What is refused and not held: a request that was made for it is used up."""
@@ -175,14 +177,17 @@ async def assess(
     """Judges these persons and everybody they share a household with, by every programme in force today.
 
     All in the caller's transaction. A decision is appended only where it differs from the one that stands, so
-    the same assessment twice writes nothing. `alone`: those around them are judged by themselves. `reinstate` names a person who is given again what was revoked: a
-    case worker's word.
+    the same assessment twice writes nothing. `alone`: those around them are judged by
+    themselves. `reinstate` names a person who is given again what was revoked, and offered again what was
+    declined: a case worker's word.
     """
     on, book = day_of(now, settings.zone), await rulebook.in_force(session)
     named = set(person_ids)
+    if not book.programmes:
+        return AssessmentSummary(persons=len(named))
     people = sorted(named if alone else await facts.closure(session, named))
-    if not people or not book.programmes:
-        return AssessmentSummary(persons=len(people))
+    if not people:
+        return AssessmentSummary()
     # The verdicts are taken first: of two assessments of one person, the second reads what the first has done.
     verdicts = await take(session, people, list(book.programmes))
     subjects = await facts.subjects(session, people, on)
@@ -200,6 +205,7 @@ async def assess(
         paid=await allowances.recorded(session, people, since=on - timedelta(days=62)),
         changes=grants.Changes(now, settings),
         requested=await requests.accepted(session, people),
+        reinstate=reinstate,
     )
     judged = [one for person_id in people for one in _judge(work, person_id, subjects.get(person_id))]
     judged = await _referred(session, work, judged)
@@ -453,6 +459,7 @@ async def _write(session: AsyncSession, work: _Work) -> None:
         {person_id for person_id, _ in work.verdicts},
         work.proposals,
         lost=work.lost,
+        again=work.reinstate,
         now=work.changes.now,
         settings=work.changes.settings,
     )
