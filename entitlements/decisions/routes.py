@@ -149,7 +149,8 @@ async def assess_person(
 ) -> AssessmentView:
     """Judge a person anew, with everybody in a common household, from the facts as they stand now.
 
-    This also gives again what was revoked for loss, fraud or error, where the facts still carry it.
+    This also gives again what was revoked for loss, fraud or error, and offers again what was declined or ran out,
+    where the facts still carry it.
     """
     person_id = await service.known(session, data.person_id)
     note(session, caller, "person.assessed", ("person", person_id), now=now)

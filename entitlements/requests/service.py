@@ -68,12 +68,14 @@ async def propose(
     proposals: Sequence[Proposal],
     *,
     lost: Collection[Key] = (),
+    again: UUID | None = None,
     now: datetime,
     settings: Settings,
 ) -> None:
     """Makes the offers of these persons what an assessment says: new ones are prepared, others go without a word.
 
     `lost` names by person and programme what is refused and no longer held: a request made for it is used up.
+    `again` names who is to be offered also what was declined or ran out: they have changed their mind.
     """
     wanted = {proposal.key: proposal for proposal in proposals}
     stale: list[BenefitRequest] = []
@@ -116,8 +118,11 @@ async def propose(
         for _, one in sorted(wanted.items())
     ]
     await session.execute(insert(BenefitRequest), fresh)
-    for few in chunks([str(row["id"]) for row in fresh]):
+    for few in chunks([str(row["id"]) for row in fresh if row["person_id"] != again]):
         await enqueue(session, OFFERING, {"request_ids": list(few)}, run_at=now)
+    asked = [str(row["id"]) for row in fresh if row["person_id"] == again]
+    if asked:
+        await enqueue(session, OFFERING, {"request_ids": asked, "again": True}, run_at=now)
 
 
 async def drop_offers(session: AsyncSession, gone: Sequence[tuple[UUID, UUID | None]], now: datetime) -> None:
@@ -130,7 +135,10 @@ async def drop_offers(session: AsyncSession, gone: Sequence[tuple[UUID, UUID | N
 
 
 async def offer(session: AsyncSession, payload: Mapping[str, Any], now: datetime, *, vault: Vault) -> None:
-    """The job that shows prepared requests: one that was declined before in the same words is dropped unseen."""
+    """The job that shows prepared requests: one that was declined before in the same words is dropped unseen.
+
+    Unless somebody asked for it `again`: then that it was declined is forgotten.
+    """
     ids = [UUID(str(one)) for one in payload["request_ids"]]
     rows = await session.execute(
         select(BenefitRequest)
@@ -142,6 +150,9 @@ async def offer(session: AsyncSession, payload: Mapping[str, Any], now: datetime
     secret = vault.secret(SECRET)
     prepared = {mark_of(secret, r.person_id, r.programme, r.essence): r for r in rows.scalars()}
     gone = await _gone(session, prepared)
+    if payload.get("again"):
+        await session.execute(delete(GoneRequest).where(col(GoneRequest.mark).in_(gone)))
+        gone = set()
     await drop_offers(session, [(prepared[mark].id, None) for mark in gone], now)
     shown = [row for mark, row in prepared.items() if mark not in gone]
     messages: list[Notice] = []

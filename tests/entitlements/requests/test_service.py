@@ -344,6 +344,23 @@ async def test_the_same_offer_is_not_made_again_and_another_one_is(family: Famil
     assert offer["state"] == "open"
 
 
+async def test_whoever_changes_their_mind_is_offered_it_again(family: Family) -> None:
+    await family.answer("refusal")
+    await family.judged()
+    assert await family.offers() == []
+    answer = await family.client.post(
+        "/v1/assessments", json={"person_id": str(family.child)}, headers=await family.desk()
+    )
+    assert answer.status_code == 201, answer.text
+    await family.work()
+    (offer,) = await family.offers()
+    assert offer["state"] == "open"
+    async with family.city.database.reading() as session:
+        assert (await session.execute(select(GoneRequest))).all() == []
+    assert (await family.answer("acceptance")).status_code == 201
+    assert await family.city.holds(family.child, BILDUNG) is not None
+
+
 async def test_an_offer_that_nobody_answers_goes_the_same_way(family: Family) -> None:
     (offer,) = await family.offers()
     last = date.fromisoformat(offer["expires_on"])
