@@ -1,6 +1,7 @@
 """The doors for wallets, where OpenID4VCI 1.0 and HAIP 1.0 want them; and one for offers, which is ours."""
 
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from litestar import MediaType, Request, Router, get, post
@@ -17,6 +18,7 @@ from core.idempotency import Answer
 from core.limits.rules import Limit
 from core.limits.service import limited
 from core.settings import Settings
+from core.vault import apart
 from entitlements.people import service as people
 from entitlements.rulebook import service as rulebook
 from issuers.authorities.certificates import Purpose, chain_for
@@ -104,7 +106,8 @@ async def _described(request: Request[Any, Any, Any], desk: Desk) -> Answer:
         return Answer(described, media_type=MediaType.JSON, headers=headers)
     chain = await chain_for(session, desk.vault, settings, Purpose.METADATA, desk.now)
     claims = {"sub": settings.public_url, "iat": int(desk.now.timestamp()), **described}
-    token = jose.sign(chain.signer, claims, typ=metadata.TYPE, protected=chain.header)
+    signing = partial(jose.sign, chain.signer, claims, typ=metadata.TYPE, protected=chain.header)
+    token = await apart(chain.signer, signing)
     return Answer(token.encode(), media_type=metadata.SIGNED, headers=headers)
 
 
