@@ -1,19 +1,28 @@
 """Measures what it takes to know a whole city, on SQLite and PostgreSQL side by side: `python -m bench.eligibility`."""
 
 import argparse
+import asyncio
 import json
 import logging
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from statistics import median
+from typing import TypeVar
 
 import structlog
 
+T = TypeVar("T")
 KINDS = ("postgres", "sqlite")
+DOES = ("load", "assess", "beside")
+"""What is measured; `beside` asks other engines about the city of `assess`."""
+TIMES = 3
 INSERTED = 20_000
 """Persons at most whose facts go in by insertmanyvalues: its rate does not depend on how many there are."""
 
@@ -34,10 +43,14 @@ def served(kind: str, place: Path) -> Iterator[str]:
         server.cleanup()
 
 
-def apart(part: str, kind: str, persons: int) -> dict:
-    """Runs one part in a process of its own, so that its largest memory is its own."""
+def apart(part: str, kind: str, persons: int, url: str = "", place: Path | None = None) -> dict:
+    """Runs one part in a process of its own, so that its largest memory is its own.
+
+    Without a URL it brings a database of its own, which is empty.
+    """
+    where = ["--at", url, str(place)] if url else []
     done = subprocess.run(
-        [sys.executable, "-m", "bench.eligibility", "--part", part, kind, str(persons)],
+        [sys.executable, "-m", "bench.eligibility", "--part", part, kind, str(persons), *where],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
@@ -49,12 +62,9 @@ def apart(part: str, kind: str, persons: int) -> dict:
 
 
 def run_part(part: str, kind: str, persons: int) -> dict:
-    """One part, in this process; what it measured, by name."""
-    import asyncio
-
+    """One part of loading, in this process; what it measured, by name."""
     from bench.eligibility import loading
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory(prefix="citycard-bench-") as folder:
         place = Path(folder)
         with served(kind, place) as url:
@@ -78,6 +88,55 @@ def run_part(part: str, kind: str, persons: int) -> dict:
                     }
 
 
+async def run_at(part: str, persons: int, url: str, place: Path) -> dict:
+    """One part of assessing, in this process, over a city that is there."""
+    from bench.eligibility import assessing, beside, city, loading, straight
+    from bench.eligibility.busy import busy
+    from core.database import Database
+    from entitlements.rulebook import service as rulebook
+
+    database, settings = Database(url), loading.settings_for(url, place)
+    server = None if database.is_sqlite else place / "pg"
+    found: dict = {}
+
+    async def timed(name: str, work: Callable[[], Awaitable[T]]) -> T:
+        before, began = busy(server), time.perf_counter()
+        answer = await work()
+        one = found.setdefault(name, {"seconds": [], "busy": [], "megabytes": 0})
+        one["seconds"].append(answer.seconds if hasattr(answer, "seconds") else time.perf_counter() - began)
+        one["busy"].append(busy(server) - before)
+        one["megabytes"] = one["megabytes"] or loading.peak()
+        return answer
+
+    on = city.TODAY
+    match part:
+        case "found":
+            await straight.found(database, persons)
+        case "assess":
+            await timed("assess", lambda: assessing.full(database, settings, loading.NOW))
+            if not database.is_sqlite:
+                await straight.tidy(database)
+        case "compare":
+            for _ in range(TIMES):
+                _, others = await timed("diff", lambda: assessing.decide_and_diff(database, on))
+                if others:
+                    raise RuntimeError(f"{len(others)} persons look changed of whom nothing has")
+                await timed("simulate", lambda: assessing.simulate(database, on))
+                by_hand = await timed("plain", lambda: assessing.plainly(database, on))
+            async with database.reading() as session:
+                found["different"] = len(await assessing.disagreeing(session, by_hand.said, on))
+        case "night":
+            await timed("night", lambda: assessing.night(database, settings, loading.NOW))
+        case "beside":
+            async with database.reading() as session:
+                book = await rulebook.in_force(session)
+                peers = Path(os.environ.get("CITYCARD_BENCH_PEERS", "var/bench-peers")).absolute()
+                some = await beside.beside(session, book, on, place=peers, scratch=place)
+            found["peers"] = [asdict(one) for one in some]
+    await database.dispose()
+    return found
+
+
 def load(sizes: list[int], kinds: list[str]) -> None:
     """Loading, against what the database can do at best and what is usual."""
     print("load: a city of 28 facts a person, in by the deliveries service, checked, settled, derived")
@@ -97,17 +156,82 @@ def load(sizes: list[int], kinds: list[str]) -> None:
             )
 
 
+def assess(sizes: list[int], kinds: list[str], *, peers: bool) -> None:
+    """Everybody for the first time, decide-and-diff against a plain script, a draft, a night, and others' engines."""
+    print(
+        "\nassess: the same city straight in the wide rows, six programmes; seconds by the clock, and of processor\n"
+        f"time (with the server's); of those measured {TIMES} times in turn, the median"
+    )
+    for kind in kinds:
+        for persons in sizes:
+            with (
+                tempfile.TemporaryDirectory(prefix="citycard-bench-") as folder,
+                served(kind, Path(folder)) as url,
+            ):
+                _assess(kind, persons, url, Path(folder), peers=peers)
+
+
+def _assess(kind: str, persons: int, url: str, place: Path, *, peers: bool) -> None:
+    from bench.eligibility import loading
+
+    asyncio.run(loading.prepare(url))
+    apart("found", kind, persons, url, place)
+    found = apart("assess", kind, persons, url, place) | apart("compare", kind, persons, url, place)
+    # The others are asked about the city before a night changes it.
+    others = apart("beside", kind, persons, url, place)["peers"] if peers else []
+    found |= apart("night", kind, persons, url, place)
+    print(f"{kind}, {persons:,} persons {'s':>11} {'CPU s':>8} {'persons/s':>11} {'MB':>6}  against   target")
+    middle = {
+        name: (median(found[name]["seconds"]), median(found[name]["busy"]))
+        for name in ("assess", "diff", "plain", "simulate", "night")
+    }
+    against = {
+        "diff": ("plain", "0.2 of plain"),
+        "simulate": ("diff", "2 of diff"),
+        "night": ("assess", "0.05 of assess"),
+    }
+    for name, (seconds, busy) in middle.items():
+        line = f"  {name:26} {seconds:8.2f} {busy:8.2f} {persons / seconds:11,.0f} {found[name]['megabytes']:6.0f}"
+        if name in against:
+            other, target = against[name]
+            line += (
+                f"  {seconds / middle[other][0]:.3f} (CPU {busy / middle[other][1]:.3f})  at most {target}"
+            )
+        print(line, flush=True)
+    print(f"  plain says something else of {found['different']} of {persons:,} persons")
+    ours = middle["diff"][0]
+    for one in others:
+        whole = one["build"] + one["decide"]
+        print(
+            f"  {one['peer']:26} {whole:8.2f} {'':8} {persons / whole:11,.0f} {'':6}  {whole / ours:.1f} x diff,"
+            f" without loading; something else of {one['different']} of {one['compared']:,} persons"
+        )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", nargs=3, metavar=("PART", "KIND", "PERSONS"), help=argparse.SUPPRESS)
+    parser.add_argument("--at", nargs=2, metavar=("URL", "PLACE"), help=argparse.SUPPRESS)
     parser.add_argument("--persons", type=int, nargs="+", default=[5_000], help="sizes of the city")
-    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of database")
+    parser.add_argument("--do", nargs="+", choices=DOES, default=list(DOES), help="what to measure")
     asked = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     if asked.part:
         part, kind, persons = asked.part
-        print(json.dumps(run_part(part, kind, int(persons))))
+        if asked.at:
+            url, place = asked.at
+            print(json.dumps(asyncio.run(run_at(part, int(persons), url, Path(place)))))
+        else:
+            print(json.dumps(run_part(part, kind, int(persons))))
         return 0
-    load(asked.persons, asked.only)
+    first, *_ = os.getloadavg()
+    print(f"{os.cpu_count()} processors; load before: {first:.1f}")
+    if "load" in asked.do:
+        load(asked.persons, asked.only)
+    if "assess" in asked.do:
+        assess(asked.persons, asked.only, peers="beside" in asked.do)
+    print(f"load after: {os.getloadavg()[0]:.1f}")
     return 0
 
 

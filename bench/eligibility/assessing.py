@@ -1,22 +1,21 @@
 """Measures assessments of a city whose facts are in: everybody for the first time, compared again, a night, one person.
 
 The yardstick is what a plain script would do: load the rows into dicts, ask a hand-written function, load what was
-said before, and compare. It knows two of the programmes only, which is to its advantage; on these two it must
-agree about every person.
+said before, and compare (`plain.py`). It must agree about every person.
 """
 
 import resource
 import time
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bench.eligibility import plain
 from core.clock import day_of
 from core.database import Database
 from core.settings import Settings
@@ -25,28 +24,11 @@ from entitlements.decisions import service as decisions
 from entitlements.decisions.models import Assessed, Run, RunState, Verdict
 from entitlements.facts import service as facts
 from entitlements.facts.models import CURRENT
-from entitlements.language.days import years_before
 from entitlements.registers.service import vouching
-
-KARTE, PASS = "dortmund-karte", "sozialpass"
-_ASKED = (
-    "main_residence",
-    "sgb2",
-    "sgb12_gsi",
-    "sgb12_hlu",
-    "asylblg_2",
-    "asylblg_3",
-    "sgb8_wjh",
-    "wog",
-    "kiz",
-    "bafoeg",
-    "sgb14",
-    "elternbeitrag_befreit",
-    "birth_date",
-    "birth_date_latest",
-    "deceased",
-)
-_HOMES = ("registered_household", "bedarfsgemeinschaft", "wohngeld_household")
+from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.compiled import ALLOWANCE, AMOUNT, CHARGE, GROUND, OUTCOME
+from entitlements.simulations import service as simulations
+from entitlements.simulations.statements import side_of
 
 
 @dataclass(frozen=True)
@@ -91,6 +73,7 @@ async def _one_step(database: Database, settings: Settings, run_id: UUID, now: d
 
 async def decide_and_diff(database: Database, on: date) -> tuple[Measured, list[UUID]]:
     """Decides for everybody in the database and lets only those out for whom something is another."""
+    persons = await _persons(database)
     began = time.perf_counter()
     async with database.reading() as session:
         await everybody.prepare(session)
@@ -103,8 +86,34 @@ async def decide_and_diff(database: Database, on: date) -> tuple[Measured, list[
             .where(said.c.essence.is_distinct_from(before.c.essence))
         )
         found = list((await session.execute(another, given)).scalars())
-        persons = (await session.execute(select(func.count()).select_from(CURRENT))).scalar_one()
     return _measured(began, persons), found
+
+
+async def _persons(database: Database) -> int:
+    async with database.reading() as session:
+        found: int = (await session.execute(select(func.count()).select_from(CURRENT))).scalar_one()
+    return found
+
+
+async def simulate(database: Database, on: date) -> Measured:
+    """A draft tried on everybody: more money for taking part, and one circle of families left out."""
+    persons = await _persons(database)
+    async with database.reading() as session:
+        before = side_of(await rulebook.in_force(session), on)
+        changed = tuple(
+            replace(version, grounds=version.grounds[:-1])
+            if version.programme == "bildungskarte"
+            else version
+            for version in before.versions
+        )
+        after = replace(
+            before, versions=changed, parameters={**before.parameters, "participation_monthly": 2_000}
+        )
+        began = time.perf_counter()
+        compared = await simulations.compare(session, before, after, on, on)
+    if compared.persons != persons:
+        raise RuntimeError(f"{compared.persons} were compared, not {persons}")
+    return _measured(began, persons)
 
 
 async def night(database: Database, settings: Settings, now: datetime, share: float = 0.01) -> Measured:
@@ -151,7 +160,9 @@ class Plainly:
     loading: float
     deciding: float
     comparing: float
-    said: Mapping[UUID, tuple[str, str]]
+    cpu: float
+    """Seconds that this process was busy; what the database did for it comes on top."""
+    said: Mapping[UUID, tuple[plain.Said, ...]]
 
     @property
     def seconds(self) -> float:
@@ -160,115 +171,37 @@ class Plainly:
 
 async def plainly(database: Database, on: date) -> Plainly:
     """Rows into dicts, a function over each, what was said before into a dict, and a comparison."""
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
+    names = ("person_id", *plain.HOMES, *plain.FACTS)
     async with database.reading() as session:
-        wanted = [CURRENT.c.person_id, *(CURRENT.c[name] for name in (*_HOMES, *_ASKED))]
-        people = [dict(row) for row in (await session.execute(select(*wanted))).mappings()]
+        rows = await session.execute(select(*(CURRENT.c[name] for name in names)))
+        people = [dict(zip(names, row, strict=True)) for row in rows]
         _, alone, _ = facts.silences(await vouching(session), on)
         loaded = time.perf_counter()
-        said = decide_by_hand(people, on, alone)
+        said = dict(plain.decide(people, on, alone))
         decided = time.perf_counter()
         before = dict((await session.execute(select(Assessed.person_id, Assessed.essence))).all())  # type: ignore[call-overload]
-    another = [person for person, word in said.items() if before.get(person) != "".join(word)]
+    another = [person for person, word in said.items() if before.get(person) != word]
+    ended, busy = time.perf_counter(), time.process_time() - busy
     del another
-    return Plainly(loaded - began, decided - loaded, time.perf_counter() - decided, said)
+    return Plainly(loaded - began, decided - loaded, ended - decided, busy, said)
 
 
-def decide_by_hand(
-    people: list[dict[str, Any]], on: date, alone: frozenset[str]
-) -> dict[UUID, tuple[str, str]]:
-    """The Dortmund-Karte and the Sozialpass as somebody would write them down, missing facts included."""
-    shared: dict[tuple[str, UUID, str], bool | None] = {}
-    asked = (
-        ("bedarfsgemeinschaft", "sgb2"),
-        ("wohngeld_household", "wog"),
-        ("registered_household", "kiz"),
-        ("registered_household", "elternbeitrag_befreit"),
-    )
-    homes: dict[tuple[str, UUID], list[dict[str, Any]]] = defaultdict(list)
-    for one in people:
-        for kind in _HOMES:
-            if one[kind] is not None:
-                homes[kind, one[kind]].append(one)
-    for (kind, home), members in homes.items():
-        for of, name in asked:
-            if of == kind:
-                shared[kind, home, name] = _some([member[name] for member in members])
-    limit = years_before(on, 25)
-    found = {}
-    for one in people:
-
-        def around(kind: str, name: str, one: dict[str, Any] = one) -> bool | None:
-            if one[kind] is None:
-                return False if kind in alone else None
-            return shared[kind, one[kind], name]
-
-        if one["deceased"]:
-            found[one["person_id"]] = ("refused", "refused")
-            continue
-        home_wog = around("wohngeld_household", "wog")
-        card = _some(
-            [
-                one["sgb2"],
-                around("bedarfsgemeinschaft", "sgb2"),
-                one["sgb12_gsi"],
-                one["sgb12_hlu"],
-                one["asylblg_2"],
-                one["asylblg_3"],
-                one["sgb8_wjh"],
-                one["wog"],
-                home_wog,
-                one["kiz"],
-                _all([_young(one, limit), around("registered_household", "kiz")]),
-                one["bafoeg"],
-                one["sgb14"],
-                one["elternbeitrag_befreit"],
-                around("registered_household", "elternbeitrag_befreit"),
-            ]
-        )
-        ticket = _some(
-            [
-                one["sgb2"],
-                one["sgb12_gsi"],
-                one["sgb12_hlu"],
-                one["sgb8_wjh"],
-                one["wog"],
-                home_wog,
-                one["asylblg_2"],
-                one["asylblg_3"],
-            ]
-        )
-        found[one["person_id"]] = (_word(_all([one["main_residence"], card])), _word(ticket))
+async def disagreeing(
+    session: AsyncSession, said: Mapping[UUID, tuple[plain.Said, ...]], on: date
+) -> list[UUID]:
+    """Whoever is told something else by hand than by the statement: an outcome, a ground or an amount."""
+    compiled, given = await everybody.decided(session, on)
+    found = []
+    for row in (await session.execute(compiled.select, given)).mappings():
+        by_hand = dict(zip(plain.PROGRAMMES, said[row["key"]], strict=True))
+        for name in compiled.programmes:
+            if by_hand[name] != (row[name + OUTCOME], row[name + GROUND], _cents(row, name)):
+                found.append(row["key"])
+                break
     return found
 
 
-def _some(answers: list[bool | None]) -> bool | None:
-    return True if True in answers else None if None in answers else False
-
-
-def _all(answers: list[bool | None]) -> bool | None:
-    return False if False in answers else None if None in answers else True
-
-
-def _young(one: dict[str, Any], limit: date) -> bool | None:
-    first, last = one["birth_date"], one["birth_date_latest"]
-    if first is None:
-        return None
-    if first > limit:
-        return True
-    return False if last is None or last <= limit else None
-
-
-def _word(answer: bool | None) -> str:
-    return {True: "granted", False: "refused", None: "open"}[answer]
-
-
-async def disagreeing(session: AsyncSession, said: Mapping[UUID, tuple[str, str]], on: date) -> list[UUID]:
-    """Whoever is told something else by hand than by the statement; open is undetermined or for a human."""
-    compiled, given = await everybody.decided(session, on)
-    everyone = compiled.select.subquery("said")
-    rows = await session.execute(
-        select(everyone.c.key, everyone.c[f"{KARTE}__outcome"], everyone.c[f"{PASS}__outcome"]), given
-    )
-    open_ = {"undetermined": "open", "refer": "open"}
-    return [key for key, *words in rows if said[key] != tuple(open_.get(word, word) for word in words)]
+def _cents(row: RowMapping, programme: str) -> int:
+    kinds = tuple(programme + kind for kind in (ALLOWANCE, CHARGE, AMOUNT))
+    return sum(value for name, value in row.items() if name.startswith(kinds))
