@@ -243,7 +243,7 @@ async def _list(
     """Writes down whom the run concerns, with what their decisions say; what of others was lost is written anew."""
     said = compiled.select.subquery("said")
     judged = exists(select(col(Verdict.person_id)).where(col(Verdict.person_id) == said.c.key))
-    # Whoever has no word was judged by themselves since the last look, or never.
+    # Whoever has no number was judged by themselves since the last look, or never.
     differs = or_(
         and_(col(Assessed.person_id).is_not(None), col(Assessed.essence) != said.c.essence), ~judged
     )
@@ -288,7 +288,7 @@ async def _list(
     await session.execute(
         insert(table_of(RunPerson)).from_select(columns, chosen, include_defaults=False), given
     )
-    # The rest is as it was judged; who was judged since gets the word back.
+    # The rest is as it was judged; who was judged since gets the number back.
     listed = select(col(RunPerson.person_id)).where(col(RunPerson.run_id) == run.id)
     lost = (
         select(said.c.key, said.c.essence)
@@ -325,7 +325,7 @@ async def _judge(session: AsyncSession, run: Run, *, now: datetime, settings: Se
     # Everybody whom something concerns is on the list by themselves.
     done = await assess(session, some, now=now, settings=settings, cause=run.cause, alone=True)
     same_day = day_of(now, settings.zone) == run.on_day
-    kept = [{"person_id": one, "essence": said} for one, said in some.items() if said and same_day]
+    kept = [{"person_id": one, "essence": said} for one, said in some.items()] if same_day else []
     if kept:
         await session.execute(insert(table_of(Assessed)), kept)
     await session.execute(

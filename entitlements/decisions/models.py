@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
 from core.database import Json, Moment, impersonal, new_id, personal, word
@@ -88,7 +88,7 @@ class Verdict(SQLModel, table=True):
 
 
 class Assessed(SQLModel, table=True):
-    """What everybody's decisions say, as one word per person: where the word is another, something is to be done.
+    """What everybody's decisions say, as one number per person: where it is another, something is to be done.
 
     It is written by the statement that decides for everybody, and taken away when the person is judged by
     themselves; who has none was judged since, and is given one with the next look at everybody.
@@ -98,7 +98,7 @@ class Assessed(SQLModel, table=True):
     __table_args__ = (personal("person_id"),)
 
     person_id: UUID = Field(foreign_key="persons.id", primary_key=True)
-    essence: str = Field(sa_type=Text)
+    essence: int = Field(sa_type=BigInteger)
 
 
 class RunState(StrEnum):
@@ -171,5 +171,5 @@ class RunPerson(SQLModel, table=True):
     """Those first for whom something is another."""
     ends: int
     """How many entitlements of theirs it would end."""
-    essence: str = Field(sa_type=Text)
+    essence: int = Field(sa_type=BigInteger)
     """What their decisions say by the facts and rules of the run."""

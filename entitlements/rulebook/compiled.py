@@ -6,6 +6,7 @@ requirements, grounds, referrals instead of a refusal, what is missing, faults, 
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,7 +21,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    cast,
     func,
     literal_column,
     not_,
@@ -68,6 +68,7 @@ _MISSING, _OTHER_OPEN = 0, -1
 _PARTLY, _FAULT, _REFERRED = -1_000, -1_001, -1_002
 _DIED, _OTHER_FIRST, _REFUSED = -100_000, -100_001, -100_200
 _MANY = 64
+_LOWER, _UPPER = (1 << 20) - 1, (1 << 24) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class CompiledBook:
     """A statement that decides every programme for every row, and what it must be given on a day.
 
     Columns: `key`; `essence` over all programmes; for each programme, after its name, `__outcome`, `__ground` (NULL
-    unless granted) and `__essence`, a text that is another whenever the decision says something else apart from
+    unless granted) and `__essence`, a number that is another whenever the decision says something else apart from
     its days; and for each kind of money `__allowance__` and `__charge__` (cents a month) and `__amount__` (cents
     once), 0 where there is none.
     """
@@ -83,7 +84,7 @@ class CompiledBook:
     select: Select[Any]
     programmes: tuple[str, ...]
     _parts: tuple[tuple[Compiled, date | None], ...]
-    _texts: Mapping[str, Callable[[Mapping[str, Value], date], str | int | None]]
+    _handed_in: Mapping[str, Callable[[Mapping[str, Value], date], int | None]]
 
     def bind(
         self,
@@ -102,7 +103,7 @@ class CompiledBook:
         said: dict[str, Any] = given(alone, dict(listed or {}))
         for compiled, day in self._parts:
             said |= compiled.bind(parameters, day or on)
-        said |= {name: derive(parameters, on) for name, derive in self._texts.items()}
+        said |= {name: derive(parameters, on) for name, derive in self._handed_in.items()}
         return said
 
 
@@ -129,9 +130,24 @@ def compile_book(
     return _Book(tuple(versions), rows, prefix, on, dated).compile()
 
 
-def _mark(*said: object) -> str:
-    """A short name for what a part of a decision says; 64 bits, so that two never share one."""
-    return hashlib.sha256(canonical_json(plain(said)).encode()).hexdigest()[:16]
+def _hashed(*said: object) -> int:
+    return int.from_bytes(hashlib.sha256(canonical_json(plain(said)).encode()).digest()[:16])
+
+
+def _mark(*said: object) -> int:
+    """A number for what a part of a decision says; of 53 bits, so that a thousand of them add up to one of 64."""
+    return 1 << 52 | _hashed(*said) % (1 << 52)
+
+
+def _weights(*what: object) -> tuple[int, int, int]:
+    """By what the lower, the middle and the upper bits of an amount are multiplied in an essence (`_weighed`)."""
+    return _mark(*what, 0) >> 23, _mark(*what, 1) >> 23, _mark(*what, 2) >> 23
+
+
+def _weighed(amount: int, weights: tuple[int, int, int]) -> int:
+    """What an amount adds to an essence: at most 54 bits, another for every amount."""
+    lower, middle, upper = weights
+    return (amount & _LOWER) * lower + ((amount >> 20) & _LOWER) * middle + ((amount >> 40) & _UPPER) * upper
 
 
 def _text(written: str) -> Expression:
@@ -140,6 +156,11 @@ def _text(written: str) -> Expression:
 
 def _number(value: int) -> Expression:
     return literal_column(str(value), Integer())
+
+
+def _whole(value: int) -> Expression:
+    """A number of 64 bits, in whose arithmetic nothing overflows."""
+    return literal_column(f"CAST({value} AS BIGINT)", _BIG)
 
 
 def _is(decision: Expression, outcome: Outcome) -> Expression:
@@ -157,6 +178,13 @@ def _is(decision: Expression, outcome: Outcome) -> Expression:
 def _name_of(expression: Expression) -> str:
     """What a column is called in its table."""
     return str(getattr(expression, "name"))  # noqa: B009  (only columns have one)
+
+
+def _sum(numbers: Sequence[Expression]) -> Expression:
+    total = _whole(0) if not numbers else numbers[0]
+    for number in numbers[1:]:
+        total += number
+    return total
 
 
 def _then(day: date) -> str:
@@ -214,10 +242,18 @@ class _Book:
             due = tuple(due_on(version, on)) if on is not None else ()
             self.programmes.append(_Programme(version, place, depths[version.programme], due))
         self.by_name = {one.version.programme: one for one in self.programmes}
+        # Programmes that rest on the same grounds ask once which of them counts.
+        same: dict[tuple[Any, ...], str] = {}
+        self.heads = [
+            same.setdefault(
+                (one.version.hit, *(ground.when for ground in one.version.grounds)), one.label("h")
+            )
+            for one in self.programmes
+        ]
         self.may_miss: frozenset[str] = frozenset()
         self.may_fail: frozenset[str] = frozenset()
         self.parts: list[Subquery] = []
-        self.texts: dict[str, Callable[[Mapping[str, Value], date], str | int | None]] = {}
+        self.handed_in: dict[str, Callable[[Mapping[str, Value], date], int | None]] = {}
         self.bits: Mapping[str, int] = {}
 
     # --- what is asked ---------------------------------------------------------------------------------------
@@ -299,7 +335,7 @@ class _Book:
             )
             statement = union_all(statement, self.answers(layer)).subquery(f"{self.prefix}_told").select()
         return CompiledBook(
-            statement, tuple(one.version.programme for one in self.programmes), tuple(parts), self.texts
+            statement, tuple(one.version.programme for one in self.programmes), tuple(parts), self.handed_in
         )
 
     def plainly(self, decided: CTE) -> Subquery:
@@ -376,7 +412,8 @@ class _Book:
             if lacks:
                 whens.append((and_(decision > _number(0), or_(*lacks)), _number(1)))
             opens += [when for when, _ in whens]
-            columns += [decision, layer.c[one.label("h")], layer.c[one.label("f")]]
+            columns += [decision, layer.c[one.label("f")]]
+        columns += [layer.c[head] for head in sorted(set(self.heads))]
         paid = [layer.c[one.label("o")] > _number(0) for one in self.programmes if one.due]
         # As numbers that are compared, because of those a planner expects few.
         columns.append(case((or_(*opens), _number(1)), else_=_number(0)).label(_OPEN))
@@ -407,7 +444,8 @@ class _Book:
         """Which requirements fail, and which ground counts: 0 for none, below 0 for one that is unknown or a fault."""
         found: list[Any] = []
         for one in self.programmes:
-            found.append(self.ground(layer, one).label(one.label("h")))
+            if self.heads[one.place] == one.label("h"):
+                found.append(self.ground(layer, one).label(one.label("h")))
             failing = [
                 case((not_(layer.c[one.label("q", n)]), _number(1 << n)), else_=_number(0))
                 for n, _ in enumerate(one.version.requirements)
@@ -430,12 +468,14 @@ class _Book:
             (whens if one.version.hit == "first" else opens).extend(some)
         # Else what is missing anywhere counts before a fault, and either only where none holds.
         opens.sort(key=lambda when: str(when[1]) != str(_UNKNOWN))
-        return case(*whens, *opens, else_=_number(0))
+        # For most none holds and none is open, which is asked first because it is one look at each.
+        none = [(not_(Grouping(or_(*(layer.c[label] for label in labels)))), _number(0))] if labels else []
+        return case(*none, *whens, *opens, else_=_number(0))
 
     def decided(self, layer: Subquery, one: _Programme) -> Expression:
         """The decision as a number, in the order of `rules._judge`."""
         version = one.version
-        failing, ground = (layer.c[one.label(part)] for part in ("f", "h"))
+        failing, ground = layer.c[one.label("f")], layer.c[self.heads[one.place]]
         required = [one.label("q", n) for n, _ in enumerate(version.requirements)]
         whens: list[tuple[Any, Any]] = [(layer.c.dead, _number(_DIED))]
         for k, needed in enumerate(version.depends_on):
@@ -502,7 +542,7 @@ class _Book:
                 # What is missing for the first that is open is all that counts.
                 firsts = [(mask != _number(0), mask) for mask in masks if mask is not None]
                 missing = case(*firsts, else_=_number(0))
-            missing = case((layer.c[one.label("h")] == _number(_UNKNOWN), missing), else_=_number(0))
+            missing = case((layer.c[self.heads[one.place]] == _number(_UNKNOWN), missing), else_=_number(0))
         return _any([*required, missing])
 
     def masks_of_brought(self, layer: Subquery, one: _Programme) -> Iterator[Expression | None]:
@@ -558,7 +598,7 @@ class _Book:
         if not _of_anybody(tree):
             return layer.c[label]
         name = f"{self.prefix}_cents_{label}"
-        self.texts[name] = lambda parameters, on: _fixed(tree, parameters, on)
+        self.handed_in[name] = lambda parameters, on: _fixed(tree, parameters, on)
         return bindparam(name, type_=_BIG)
 
     # --- what comes out --------------------------------------------------------------------------------------
@@ -582,29 +622,36 @@ class _Book:
                 essence.label(name + ESSENCE),
             ]
             columns += [cents.label(label) for label, cents in self.money(layer, one).items()]
-        whole = essences[0] if essences else _text("")
-        for essence in essences[1:]:
-            whole = whole.concat(essence)
-        return select(*columns, whole.label("essence"))
+        return select(*columns, _sum(essences).label("essence"))
 
     def essence(self, layer: Subquery, one: _Programme) -> Expression:
-        decision, missing = layer.c[one.label("z")], layer.c[one.label("w")]
-        said = case(*self.words(layer, one), else_=_text(_mark("nothing")))
-        bits = _mark(tuple(sorted(self.bits.items())))[:8]
+        """Added up from a number for each thing that is said; whose sum is the same says the same."""
+        name, decision, missing = one.version.programme, layer.c[one.label("z")], layer.c[one.label("w")]
+        said = case(*self.words(layer, one), else_=_whole(_mark(name, "nothing")))
         misses = case(
-            (missing != _number(0), _text(f"?{bits}").concat(cast(missing, String()))), else_=_text("")
+            (missing != _number(0), self.weighed(missing, name, "missing", sorted(self.bits.items()))),
+            else_=_whole(0),
         )
         pieces = list(self.pieces(layer, one))
         if not pieces:
-            return said.concat(misses)
-        brought = pieces[0]
-        for piece in pieces[1:]:
-            brought = brought.concat(piece)
-        return said.concat(case((decision > _number(0), brought.concat(misses)), else_=misses))
+            return said + misses
+        return said + misses + case((decision > _number(0), _sum(pieces)), else_=_whole(0))
+
+    def weighed(self, amount: Expression, *what: object) -> Expression:
+        """`_weighed`, for an amount that stands in a row."""
+        lower, middle, upper = (_whole(weight) for weight in _weights(*what))
+        low = Grouping(amount.bitwise_and(_number(_LOWER)))
+        mid = Grouping(Grouping(amount.bitwise_rshift(_number(20))).bitwise_and(_number(_LOWER)))
+        high = Grouping(Grouping(amount.bitwise_rshift(_number(40))).bitwise_and(_number(_UPPER)))
+        return Grouping(low * lower + mid * middle + high * upper)
 
     def words(self, layer: Subquery, one: _Programme) -> Iterator[tuple[Any, Expression]]:
         """What is said for each number that a decision can have, the frequent ones first."""
         version, decision = one.version, layer.c[one.label("z")]
+
+        def mark(*said: object) -> Expression:
+            return _whole(_mark(version.programme, *said))
+
         required = [(r.reason, r.origin.statute) for r in version.requirements]
         otherwise, statute = (version.otherwise, version.origin.statute), version.origin.statute
         if 2 << len(required) <= _MANY:
@@ -612,78 +659,94 @@ class _Book:
             for number in numbers:
                 reasons = [required[n] for n in range(len(required)) if number >> (n + 1) & 1]
                 reasons += [otherwise] if number & 1 else []
-                yield decision == _number(_REFUSED - number), _text(_mark("refused", *reasons))
+                yield decision == _number(_REFUSED - number), mark("refused", *reasons)
         for n, ground in enumerate(version.grounds):
             tariffs = tuple(tariff.name for tariff in version.tariffs if tariff.when is None)
             said = (ground.name, ground.payer, ground.reason, ground.origin.statute)
-            yield decision == _number(n + 1), _text(_mark("granted", *said, tariffs))
-        yield decision == _number(_MISSING), _text("u")
-        yield decision == _number(_PARTLY), _text("p")
-        yield decision == _number(_FAULT), _text(_mark("fault", statute))
-        yield decision == _number(_DIED), _text("d")
+            yield decision == _number(n + 1), mark("granted", *said, tariffs)
+        yield decision == _number(_MISSING), mark("undetermined")
+        yield decision == _number(_PARTLY), mark("partly")
+        yield decision == _number(_FAULT), mark("fault", statute)
+        yield decision == _number(_DIED), mark("died")
         for k, needed in enumerate(version.depends_on):
-            yield decision == _number(_OTHER_FIRST - k), _text(_mark("first", needed.programme, statute))
-            yield decision == _number(_OTHER_OPEN - k), _text(_mark("open", needed.programme, statute))
+            yield decision == _number(_OTHER_FIRST - k), mark("first", needed.programme, statute)
+            yield decision == _number(_OTHER_OPEN - k), mark("open", needed.programme, statute)
         for n, referral in enumerate(version.referrals):
-            mark = _mark("referred", referral.reason, referral.origin.statute)
-            yield decision == _number(_REFERRED - n), _text(mark)
+            yield (
+                decision == _number(_REFERRED - n),
+                mark("referred", referral.reason, referral.origin.statute),
+            )
         if 2 << len(required) > _MANY:
             failing = layer.c[one.label("f")]
-            said_all: Expression = case(
-                (layer.c[one.label("h")] == _number(0), _text(_mark(otherwise))), else_=_text("")
-            )
+            nothing = layer.c[self.heads[one.place]] == _number(0)
+            said_all: list[Expression] = [
+                mark("refused"),
+                case((nothing, mark("otherwise", otherwise)), else_=_whole(0)),
+            ]
             for n, reason in enumerate(required):
                 bit = failing.bitwise_and(_number(1 << n)) != _number(0)
-                said_all = said_all.concat(case((bit, _text(_mark(reason))), else_=_text("")))
-            yield decision < _number(_REFUSED), _text("r").concat(said_all)
+                said_all.append(case((bit, mark("reason", n, reason)), else_=_whole(0)))
+            yield decision < _number(_REFUSED), _sum(said_all)
 
     def pieces(self, layer: Subquery, one: _Programme) -> Iterator[Expression]:
-        """What a granted programme brings under conditions, or in amounts, each as a word of its own."""
-        version = one.version
+        """What a granted programme brings under conditions, or in amounts, each as a number of its own."""
+        version, name, of_kind = one.version, one.version.programme, Counter[tuple[str, str]]()
+
+        def place(what: str, kind: str) -> int:
+            # Two of one kind are told apart by their order.
+            of_kind[what, kind] += 1
+            return of_kind[what, kind]
+
         for n, tariff in enumerate(version.tariffs):
             if tariff.when is not None:
-                yield self.piece([layer.c[one.label("t", n)]], [_mark("tariff", tariff.name)], [])
+                yield self.piece(layer, [layer.c[one.label("t", n)]], [], name, "tariff", tariff.name)
         for n, allowance in enumerate(version.allowances):
             whens = [layer.c[one.label("a", n)]] if allowance.when is not None else []
-            mark = _mark("allowance", allowance.kind, allowance.terms)
             costs = [(one.label(f"a{n}m", m), tree) for m, tree in enumerate(_costs(allowance))]
-            yield self.piece(whens, [mark], [self.written(layer, *cost) for cost in costs])
+            at = place("allowance", allowance.kind)
+            yield self.piece(layer, whens, costs, name, "allowance", allowance.kind, allowance.terms, at)
         for n, charge in enumerate(version.charges):
             applies: list[Expression] = [layer.c[one.label("c", n)]] if charge.when is not None else []
             belongs = self.belongs(one, charge)
             if belongs is not None:
                 applies.append(layer.c[one.label("z")].in_(belongs))
-            cost = self.written(layer, one.label(f"c{n}m"), charge.monthly)
-            yield self.piece(applies, [_mark("charge", charge.kind)], [cost])
+            costs = [(one.label(f"c{n}m"), charge.monthly)]
+            at = place("charge", charge.kind)
+            yield self.piece(layer, applies, costs, name, "charge", charge.kind, at)
         for n, (rule, due) in enumerate(one.due):
             whens = [layer.c[one.label(_then(due))]]
             whens += [layer.c[one.label("d", n)]] if rule.when is not None else []
-            cost = self.written(layer, one.label(f"d{n}m"), rule.cents)
-            yield self.piece(whens, [_mark("amount", rule.kind, due)], [cost])
+            costs = [(one.label(f"d{n}m"), rule.cents)]
+            at = place("amount", rule.kind)
+            yield self.piece(layer, whens, costs, name, "amount", rule.kind, due, at)
 
     def piece(
-        self, whens: Sequence[Expression], marks: Sequence[str], costs: Sequence[Expression]
+        self,
+        layer: Subquery,
+        whens: Sequence[Expression],
+        costs: Sequence[tuple[str, Tree]],
+        *what: object,
     ) -> Expression:
-        """The word, where the conditions hold and the amounts are known; else nothing."""
-        word: Expression = _text("|" + "".join(mark[:10] for mark in marks))
-        for cost in costs:
-            word = word.concat(cost)
+        """Its number, where the conditions hold and the amounts are known; else 0."""
+        terms = [_whole(_mark(*what))]
+        terms += [self.amount(layer, label, tree, *what, m) for m, (label, tree) in enumerate(costs)]
+        number = _sum(terms)
         if whens:
-            word = case((and_(*whens), word))
-        return func.coalesce(word, _text("")) if whens or costs else word
+            number = case((and_(*whens), number))
+        return func.coalesce(number, _whole(0)) if whens or costs else number
 
-    def written(self, layer: Subquery, label: str, tree: Tree) -> Expression:
-        """An amount as text; NULL where it is not known."""
+    def amount(self, layer: Subquery, label: str, tree: Tree, *what: object) -> Expression:
+        """What an amount adds to an essence; NULL where it is not known."""
         if not _of_anybody(tree):
-            return _text(":").concat(cast(layer.c[label], String()))
-        name = f"{self.prefix}_text_{label}"
+            return self.weighed(layer.c[label], *what)
+        name, weights = f"{self.prefix}_weight_{label}", _weights(*what)
 
-        def derive(parameters: Mapping[str, Value], on: date) -> str | None:
+        def derive(parameters: Mapping[str, Value], on: date) -> int | None:
             cents = _fixed(tree, parameters, on)
-            return None if cents is None else f":{cents}"
+            return None if cents is None else _weighed(cents, weights)
 
-        self.texts[name] = derive
-        return bindparam(name, type_=String())
+        self.handed_in[name] = derive
+        return bindparam(name, type_=_BIG)
 
     def money(self, layer: Subquery, one: _Programme) -> dict[str, Expression]:
         """Cents by kind."""

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlmodel import col
 
 from core.access.rules import Caller, Channel, Method, PrincipalKind, Role
@@ -13,7 +13,10 @@ from entitlements.decisions import everybody
 from entitlements.decisions.everybody import RunNotOpen, RunUnderWay
 from entitlements.decisions.models import Assessed, Decision, Run, RunPerson, RunState, Verdict
 from entitlements.facts import service as facts
+from entitlements.requests.models import BenefitRequest
+from entitlements.rulebook.programmes import Outcome
 from tests.entitlements.decisions.making import City
+from tests.entitlements.facts.making import state
 
 ADULT, CHILD = date(1990, 5, 4), date(2015, 3, 1)
 
@@ -160,3 +163,50 @@ async def test_new_rules_reach_everybody_and_end_what_they_no_longer_give(city: 
     async with city.database.reading() as session:
         older = select(func.count()).where(col(Verdict.timeline_hash) == "older")
         assert (await session.execute(older)).scalar_one() == 0
+
+
+async def family_on_request(city: City) -> tuple[UUID, UUID]:
+    """A mother, and a child to whom the law gives the Bildungskarte only when somebody asks (§ 6b BKGG)."""
+    mother = await city.person(ADULT, kindergeld_recipient=True, wog=True)
+    child = await city.person(CHILD, kindergeld=True, school_stage="primary")
+    await city.household("wohngeld_household", mother, child)
+    return mother, child
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["open", "declined"])
+async def test_who_is_offered_something_does_not_look_changed_every_night(city: City, answered: bool) -> None:
+    mother, child = await family_on_request(city)
+    await learned(city, mother, child)
+    await run_of(city)
+    async with city.database.reading() as session:
+        offers = list((await session.execute(select(BenefitRequest))).scalars())
+        verdict = await session.get_one(Verdict, (child, "bildungskarte"))
+    assert ([offer.person_id for offer in offers], verdict.decision_id) == ([child], None)
+    if answered:
+        async with city.database.writing() as session:
+            await session.execute(delete(BenefitRequest))
+    for _ in range(2):
+        run = await run_of(city, "night")
+        assert (run.differing, run.total, run.decisions) == (0, 0, 0)
+
+
+async def test_a_contradiction_about_what_was_missing_is_judged_when_it_is_learned(silent_city: City) -> None:
+    city = silent_city
+    person = await city.person(date(2006, 3, 1), sgb2=True, school_full_time=True)
+    await learned(city, person)
+    await run_of(city)
+    assert (await city.decision(person, "bildungskarte")).outcome is Outcome.UNDETERMINED
+    for register, stage in (("school", "sek2"), ("schulverwaltungsamt", "none")):
+        async with city.database.writing() as session:
+            await state(
+                session, city.registers[register], person, "school_stage", stage, date(2026, 1, 1), None,
+                at=city.clock.now(), known=city.clock.now(),
+            )  # fmt: skip
+    # To the statement for everybody it is as missing as before; whoever learns of it judges.
+    await learned(city, person)
+    assert (await run_of(city, "night")).differing == 0
+    await city.assess(person)
+    assert (await city.decision(person, "bildungskarte")).outcome is Outcome.REFER
+    again = await run_of(city, "night")
+    assert (again.differing, again.decisions) == (0, 0)
+    assert (await city.decision(person, "bildungskarte")).outcome is Outcome.REFER
