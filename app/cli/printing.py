@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -23,7 +22,7 @@ from core.database import Database
 from core.errors import DomainError, NotFound
 from core.vault import Vault, VaultError, open_vault
 from wallet.batches import service
-from wallet.batches.files import Form, render
+from wallet.batches.files import put, write_files
 from wallet.batches.models import BatchState, PrintBatch
 from wallet.printing.layout import Face
 
@@ -152,7 +151,7 @@ async def _begun(
                 now=running.clock.now(),
             )
         # Before the commit: a batch that is on record is known here, and one that is not is asked for in vain.
-        _put(note, json.dumps({"batch": str(batch.id)}).encode())
+        put(note, json.dumps({"batch": str(batch.id)}).encode())
     return batch
 
 
@@ -210,7 +209,9 @@ class _Writer:
             if not path.with_suffix(".csv").exists():
                 await self._settle(self._ahead - 1, batch)
                 faces = await self._faces(batch, self._next)
-                self._drawing.add(self._pool.submit(draw, faces, self._running.settings.code_host, path))
+                self._drawing.add(
+                    self._pool.submit(write_files, faces, self._running.settings.code_host, path)
+                )
             else:
                 self._written += 1
             self._next += 1
@@ -243,24 +244,6 @@ class _Writer:
         self._tell(
             f"{batch.done} of {batch.total} cards made, {self._written} of {service.files_of(batch)} files written"
         )
-
-
-def draw(faces: list[Face], host: str, path: Path) -> int:
-    """Draws one file in both forms; gives the number of its cards. For a process of its own."""
-    for form in (Form.PDF, Form.CSV):
-        _put(path.with_suffix(f".{form.value}"), render(faces, host, form))
-    return len(faces)
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Writes a file that only its owner may read, and that is there as a whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    part.replace(path)
 
 
 COMMANDS = (print_batch,)

@@ -4,9 +4,11 @@ Drawing thousands of cards takes seconds of one core: give it a process of its o
 """
 
 import csv
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 from io import BytesIO, StringIO
+from pathlib import Path
 from typing import Final
 
 from wallet.printing import fonts
@@ -51,3 +53,24 @@ def _csv(faces: Sequence[Face]) -> bytes:
         padded = [*lines, *[""] * (NAME_LINES - len(lines))]
         rows.writerow((shown.number, *padded, shown.last_day.isoformat(), shown.text))
     return out.getvalue().encode()
+
+
+def write_files(faces: Sequence[Face], host: str, path: Path) -> int:
+    """Writes one file in every form, the CSV last: where it stands, all do. Gives the number of its cards.
+
+    It stands here and not with the command, so that a process that draws loads no more of the house than it needs.
+    """
+    for form in (Form.PDF, Form.CSV):
+        put(path.with_suffix(f".{form.value}"), render(faces, host, form))
+    return len(faces)
+
+
+def put(path: Path, data: bytes) -> None:
+    """Writes a file that only its owner may read, and that is there as a whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    part.replace(path)
