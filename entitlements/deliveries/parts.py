@@ -267,10 +267,10 @@ class _One:
                 link_id = new_id()
                 called[person_id].append((link_id, number))
                 self.links[link_id] = hashed, person_id
-        newcomers = [
-            Newcomer(person_id, *identities.get(person_id, (None, self.now)), called_by)
-            for person_id, called_by in called.items()
-        ]
+        newcomers = []
+        for person_id, called_by in called.items():
+            identity, stated_at = identities.get(person_id, (None, self.now))
+            newcomers.append(Newcomer(person_id, identity, stated_at, called_by))
         if newcomers:
             secrets = Secrets.of(self.vault)
             self.sealing = asyncio.create_task(asyncio.to_thread(seal_all, secrets, newcomers, self.now))
