@@ -5,10 +5,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
 
+from core.access.rules import Role
 from entitlements.facts.catalogue import RULEBOOKS
 from entitlements.grants.changes import Changes
 from entitlements.grants.rules import Terms
+from entitlements.notices import service as notices
+from entitlements.people import service as people
+from entitlements.people.rules import IDENTITY_FIELDS, PersonIdentity
 from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.reading import load_rulebook
 from tests.issuers.makers import make_person
@@ -20,9 +26,10 @@ MARKER = "zzmarker"
 async def marked_person(city: City) -> tuple[Phone, Paper, list[str]]:
     """Somebody in whose every sensitive column stands a word that is found again wherever it turns up."""
     async with city.database.writing() as session:
-        person_id = await make_person(
-            session, city.vault, city.now, given=f"{MARKER}given", family=f"{MARKER}family"
-        )
+        person_id = await make_person(session, city.vault, city.now)
+        identity = PersonIdentity(**{field: f"{MARKER}{field}" for field in IDENTITY_FIELDS})
+        await people.keep_identity(session, city.vault, person_id, identity, stated_at=city.now, now=city.now)
+        await notices.owe(session, person_id, "device.moved", {"pays_on": city.now.date()}, now=city.now)
         await rulebook.load(session, load_rulebook(RULEBOOKS / "dortmund"), city.now)
         terms = Terms(
             decision_id=uuid4(),
@@ -86,6 +93,31 @@ async def test_no_marker_reaches_a_venue_a_header_or_a_log(
     for text in said:
         for secret in secrets:
             assert secret.lower() not in text.lower()
+
+
+async def test_the_doors_that_were_driven_are_all_that_a_scanner_has(
+    city: City, application: Litestar
+) -> None:
+    driven = {"/v1/bundle", "/v1/checks", "/v1/redemptions", "/v1/redemptions/undo"}
+    own = {
+        path
+        for route in application.routes
+        for handler in getattr(route, "route_handlers", ())
+        if isinstance(handler, HTTPRouteHandler)
+        for guard in handler.resolve_guards()
+        if Role.SCANNER in getattr(guard, "roles", ())
+        for path in [route.path]
+    }
+    # Who asks a wallet chooses what to ask for; what it may learn is promised beside that (tests/verifiers/presentations).
+    assert own - {"/v1/presentations"} == driven, "a new door for scanners belongs into `every_door`"
+
+
+async def test_what_a_code_carries_names_no_benefit_and_no_person(city: City) -> None:
+    phone, paper, secrets = await marked_person(city)
+    for body in (phone.card, paper.card):
+        for secret in [*secrets, phone.person_id.bytes.hex()]:
+            assert secret.encode().lower() not in body.lower()
+            assert secret not in body.hex()
 
 
 async def test_no_log_names_card_and_venue_together(city: City, capfd: pytest.CaptureFixture[str]) -> None:

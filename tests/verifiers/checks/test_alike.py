@@ -30,7 +30,7 @@ POST = Post(
     MappingProxyType({OFFER.id: Shown(OFFER, dict.fromkeys(Language, SAID))}),
 )
 
-guests = st.builds(
+guests: st.SearchStrategy[dict[str, object]] = st.builds(
     dict,
     card=st.builds(CardId, st.integers(0, MOST_LIST), st.integers(0, MOST_INDEX)),
     at=st.integers(1_700_000_000, 1_900_000_000),

@@ -14,6 +14,7 @@ from tests.issuers.makers import PhoneKey
 from tests.makers import sign_in
 from tests.wallet.makers import Phone, Somebody, Town
 from wallet.cards.service import look_after_wards, on_guardianship_ended
+from wallet.codes.text import parse, read_printed_code
 
 
 async def family(town: Town, until: date | None = None) -> tuple[Somebody, Somebody, Phone]:
@@ -102,6 +103,28 @@ async def test_a_named_card_carries_the_name_as_an_id_spells_it(town: Town) -> N
     assert (await phone.ask(kind="named")).json()["cards"][0]["kind"] == "named"
     signed, _ = cose.read_sign1(phone.cards[0][1])
     assert read_card(signed).name == "STRAUSS<<JOERG"
+
+
+@pytest.mark.parametrize(
+    ("given", "family", "spelt"),
+    [
+        ("გიორგი", "გელაშვილი", "GELASHVILI<<GIORGI"),
+        ("小明", "王", "WANG<<XIAOMING"),
+        ("Mia 🙂", "Öz3", "OEZ<<MIA"),
+    ],
+)
+async def test_a_name_in_any_script_gets_a_named_card_and_one_on_paper(
+    town: Town, given: str, family: str, spelt: str
+) -> None:
+    owner = await town.person(given=given, family=family, tariffs=("reduced",))
+    phone = await town.phone(owner)
+    assert (await phone.ask(kind="named")).status_code == 201
+    signed, _ = cose.read_sign1(phone.cards[0][1])
+    desk = await town.staff() | {"Acting-For": str(owner.id), "Channel": "desk"}
+    printed = await town.client.post("/v1/printed-cards", headers=desk)
+    assert printed.status_code == 201, printed.text
+    _, body = parse(printed.json()["text"], town.settings.code_host)
+    assert (read_card(signed).name, read_printed_code(body).card.name) == (spelt, spelt)
 
 
 async def test_a_named_card_needs_a_name_and_a_nameless_one_does_not(town: Town) -> None:
