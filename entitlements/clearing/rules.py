@@ -46,6 +46,8 @@ WAYS: Mapping[str, Way] = {
     "wallet_grants": Way.READ,
     "end_warnings": Way.READ,
     "card_flags": Way.READ,
+    "presentations": Way.READ,
+    "print_batch_places": Way.READ,
     "current_facts": Way.DERIVED,
     "verdicts": Way.DERIVED,
     "assessed": Way.DERIVED,
@@ -58,6 +60,7 @@ WAYS: Mapping[str, Way] = {
     "holders": Way.RENEWED,
     "credentials": Way.RENEWED,
     "printed_cards": Way.RENEWED,
+    "wallet_passes": Way.RENEWED,
 }
 """By table. A table about persons that is not named here has not been thought about (see the tests)."""
 

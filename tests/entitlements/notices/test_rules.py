@@ -23,6 +23,8 @@ SAMPLE = {
     Param.ALLOWANCE: "participation",
     Param.DAY: "2026-10-04",
     Param.CENTS: 4500,
+    Param.FACT: "sgb2",
+    Param.REGISTER: "jobcenter",
 }
 NAMES = {"dortmund-karte": "Dortmund-Karte", "participation": "Teilhabe"}
 
