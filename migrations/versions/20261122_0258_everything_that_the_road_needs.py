@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = 'f1abcfd33b98'
+revision = '6b19d01b037f'
 down_revision = None
 branch_labels = None
 depends_on = None
