@@ -132,6 +132,8 @@ async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *
 
     While a run waits for a person, or goes on by day, only those are judged whose day has come.
     """
+    if not versions_of(await rulebook.in_force(session), day_of(now, settings.zone)):
+        return  # a city whose rules are still to be loaded
     run = await open_run(session)
     if run is not None:
         await _only_due(session, now=now, settings=settings)

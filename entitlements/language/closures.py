@@ -62,7 +62,7 @@ def _plain(result: Result) -> Result:
 
 
 def _always(result: Result) -> Ask:
-    return lambda subject, parameters, on: result
+    return lambda _subject, _parameters, _on: result
 
 
 def _fact(name: str) -> Ask:

@@ -49,7 +49,9 @@ async def bundle(
     lists = []
     for number in statuses.numbers():
         published = await statuses.published(session, number, vault=vault, settings=settings, now=now)
-        lists.append(BundleList(number=number, uri=uri_of(number, settings), token=published.jwt.token.decode()))
+        lists.append(
+            BundleList(number=number, uri=uri_of(number, settings), token=published.jwt.token.decode())
+        )
     return BundleView(
         time=now,
         code_host=settings.code_host,

@@ -6,15 +6,18 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.access.rules import Caller, Channel, Method, PrincipalKind, Role
+from core.settings import Settings
 from entitlements.decisions import everybody
 from entitlements.decisions.everybody import RunNotOpen, RunUnderWay
 from entitlements.decisions.models import Assessed, Decision, Run, RunPerson, RunState, Verdict
 from entitlements.facts import service as facts
 from entitlements.requests.models import BenefitRequest
 from entitlements.rulebook.programmes import Outcome
+from tests.conftest import NOON
 from tests.entitlements.decisions.making import City
 from tests.entitlements.facts.making import state
 
@@ -210,3 +213,10 @@ async def test_a_contradiction_about_what_was_missing_is_judged_when_it_is_learn
     again = await run_of(city, "night")
     assert (again.differing, again.decisions) == (0, 0)
     assert (await city.decision(person, "bildungskarte")).outcome is Outcome.REFER
+
+
+async def test_a_night_before_any_rule_is_loaded_looks_at_nobody(
+    session: AsyncSession, settings: Settings
+) -> None:
+    await everybody.turn(session, {}, NOON, settings=settings)
+    assert await everybody.open_run(session) is None

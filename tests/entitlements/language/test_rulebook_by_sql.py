@@ -52,7 +52,7 @@ async def test_everybody_is_told_by_sql_what_the_interpreter_tells_them(
             words[label].add(told[person_id][label + SAYS])
     # Nothing would be proven by people to whom every rule says the same.
     said_of = {name: words[f"p{n}"] for n, name in enumerate(BOOK.programmes)}
-    assert said_of == dict.fromkeys(BOOK.programmes, {"granted", "refused", "undetermined"})
+    assert said_of == {name: {"granted", "refused", "undetermined"} for name in BOOK.programmes}
 
 
 async def test_which_fact_would_decide_for_how_many_is_one_statement(session: AsyncSession) -> None:
