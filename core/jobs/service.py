@@ -181,7 +181,8 @@ class Worker:
         )
         taken = await session.execute(
             update(Job)
-            .where(col(Job.id).in_(due.scalar_subquery()))
+            # With `=` the look is made once; `IN` lets PostgreSQL join, look again for each row, and take several.
+            .where(col(Job.id) == due.scalar_subquery())
             .values(leased_until=now + LEASE, owner=self._name, attempts=Job.attempts + 1)
             .returning(Job)
             .execution_options(synchronize_session=False)

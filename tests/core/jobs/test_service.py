@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -200,3 +200,24 @@ async def test_a_worker_that_is_stopped_ends_the_job_at_hand_and_takes_no_other(
         await worker.forever()
     assert len(done) == 1
     assert len(await waiting(database)) == 2
+
+
+async def test_one_job_is_taken_at_a_time_however_the_database_looks_for_it(
+    database: Database, clock: FixedClock
+) -> None:
+    """PostgreSQL joined the look for one job with the table, looked again for each row, and took several."""
+
+    async def greet(_session: AsyncSession, _payload: dict[str, Any], _now: datetime) -> None:
+        return
+
+    for n in range(50):
+        await owe(database, clock, payload={"n": n})
+    worker = Worker(database, {"greet": greet}, clock)
+    async with database.writing() as session:
+        if not database.is_sqlite:
+            for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "memoize", "indexscan"):
+                await session.execute(text(f"SET LOCAL enable_{way} = off"))
+            await session.execute(text("SET LOCAL enable_bitmapscan = off"))
+        taken = await worker._take(session, clock.now())
+    assert taken is not None
+    assert len([job for job in await waiting(database) if job.owner is not None]) == 1
