@@ -39,7 +39,6 @@ from entitlements.language import tree as t
 from entitlements.language.interpreter import Traced
 from entitlements.people.models import Login, Person
 from entitlements.rulebook import service as rulebook
-from entitlements.rulebook.keeping import hash_of
 from entitlements.rulebook.models import Programme
 from entitlements.rulebook.programmes import Outcome, RuleVersion
 from entitlements.rulebook.rules import Ruling, decide
@@ -222,7 +221,7 @@ async def inputs_of(
     """What the decision was made from; `from_history` takes no shorter way, even one that proves itself."""
     version = await _version(session, decision.rule_hash, anew=from_history)
     parameters, same_parameters = await _parameters(session, decision, version, anew=from_history)
-    same_rule = hash_of(version) == decision.rule_hash if from_history else True
+    same_rule = version.rule_hash == decision.rule_hash if from_history else True
     if not from_history:
         subject = await _presumed(session, decision, version, near)
         if subject is not None:

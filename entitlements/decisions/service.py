@@ -54,7 +54,6 @@ from entitlements.people.service import known_as, roots
 from entitlements.requests import service as requests
 from entitlements.requests.rules import Proposal, essence_of, within_reach
 from entitlements.rulebook import service as rulebook
-from entitlements.rulebook.keeping import hash_of
 from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
 from entitlements.rulebook.rules import Ruling, decide
 
@@ -221,7 +220,7 @@ async def assess(
 def _hashes(book: Rulebook, parameters: Mapping[str, Value], on: date) -> dict[str, tuple[str, str]]:
     versions = {name: rules.on(on) for name, rules in book.programmes.items()}
     return {
-        name: (hash_of(version), used_parameters(version, parameters))
+        name: (version.rule_hash, used_parameters(version, parameters))
         for name, version in versions.items()
         if version is not None
     }

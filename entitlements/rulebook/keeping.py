@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from datetime import date
 from functools import cache
 from types import NoneType, UnionType
@@ -21,12 +21,6 @@ def to_json(value: object) -> Any:
 def version_from_json(content: Mapping[str, Any]) -> RuleVersion:
     """The rule version that a stored JSON says, its trees checked again."""
     return cast("RuleVersion", _read(RuleVersion, content))
-
-
-def hash_of(version: RuleVersion) -> str:
-    """What identifies a rule: everything it says but its last day, which is set when its successor is known."""
-    said = to_json(replace(version, until=None))
-    return hashlib.sha256(canonical_json(said).encode()).hexdigest()
 
 
 def value_to_json(value: Value) -> str:
@@ -91,7 +85,7 @@ def state_hash(book: Rulebook) -> str:
         [[tariff.name, tariff.bit, dict(tariff.label)] for _, tariff in sorted(book.tariffs.items())],
         [[name, str(p.type), plain(p.values)] for name, p in sorted(book.parameters.items())],
         [
-            [name, dict(rules.label), [[hash_of(v), plain(v.since), plain(v.until)] for v in rules.versions]]
+            [name, dict(rules.label), [[v.rule_hash, plain(v.since), plain(v.until)] for v in rules.versions]]
             for name, rules in sorted(book.programmes.items())
         ],
         sorted([[c.programme, c.name, plain(c.day), case_to_json(c)] for c in book.cases], key=str),

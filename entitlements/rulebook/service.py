@@ -22,7 +22,6 @@ from .changing import Changes
 from .keeping import (
     case_from_json,
     case_to_json,
-    hash_of,
     state_hash,
     to_json,
     value_from_json,
@@ -230,7 +229,7 @@ async def _load_versions(
     standing = {row.since: row for row in await _version_rows(session, rules.name)}
     added = 0
     for version in rules.versions:
-        rule_hash, row = hash_of(version), standing.get(version.since)
+        rule_hash, row = version.rule_hash, standing.get(version.since)
         if row is None:
             row = RuleVersionRow(
                 programme=rules.name,
@@ -269,7 +268,7 @@ def _timeline_hash(rules: ProgrammeRules, parameters: Mapping[str, Parameter]) -
         {name for version in rules.versions for tree in version.trees() for name in tree.parameters()}
     )
     said = [
-        [[hash_of(v), to_json(v.since), to_json(v.until)] for v in rules.versions],
+        [[v.rule_hash, to_json(v.since), to_json(v.until)] for v in rules.versions],
         [[name, [[to_json(d.since), to_json(d.value)] for d in parameters[name].values]] for name in used],
     ]
     return hashlib.sha256(canonical_json(said).encode()).hexdigest()
@@ -463,7 +462,7 @@ async def _release_versions(
     session: AsyncSession, rules: ProgrammeRules, changes: Changes, by: Released, now: datetime
 ) -> None:
     ever = {row.rule_hash: row for row in await version_rows(session, rules.name)}
-    wanted = {hash_of(version): version for version in rules.versions}
+    wanted = {version.rule_hash: version for version in rules.versions}
     for rule_hash, row in ever.items():
         if row.status is VersionStatus.ACTIVE and rule_hash not in wanted:
             row.status = VersionStatus.REPLACED

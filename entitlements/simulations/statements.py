@@ -33,7 +33,6 @@ from entitlements.facts.rows import CURRENT_ROWS
 from entitlements.language import Tree, Value
 from entitlements.language.sql import Compiled, compile_rules
 from entitlements.rulebook.compiled import ALLOWANCE, CHARGE, GROUND, OUTCOME, CompiledBook, compile_book
-from entitlements.rulebook.keeping import hash_of
 from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
 
 from . import rules
@@ -59,7 +58,7 @@ class Side:
         if version is None:
             return None
         used = {name for tree in version.trees() for name in tree.parameters()}
-        return hash_of(version), tuple(sorted((n, v) for n, v in self.parameters.items() if n in used))
+        return version.rule_hash, tuple(sorted((n, v) for n, v in self.parameters.items() if n in used))
 
 
 def side_of(book: Rulebook, on: date) -> Side:

@@ -10,7 +10,7 @@ from core.database import Database, new_id
 from core.errors import NotFound
 from entitlements.language import Subject
 from entitlements.rulebook import service
-from entitlements.rulebook.keeping import hash_of, to_json, version_from_json
+from entitlements.rulebook.keeping import to_json, version_from_json
 from entitlements.rulebook.models import ParameterValue, RuleVersionRow, TariffRow
 from entitlements.rulebook.programmes import ProgrammeRules, Rulebook
 from entitlements.rulebook.rules import decide
@@ -64,7 +64,7 @@ async def test_what_decides_is_the_stored_tree_and_not_the_file(session: AsyncSe
         version = version_from_json(stored.content)
         (read,) = (v for v in dortmund().programmes[stored.programme].versions if v.since == stored.since)
         assert version == read
-        assert hash_of(version) == stored.rule_hash
+        assert version.rule_hash == stored.rule_hash
         assert to_json(version) == stored.content
         subject = Subject("nobody", {})
         parameters = dortmund().parameters_on(TODAY)
@@ -122,12 +122,12 @@ async def test_a_successor_closes_the_version_before_it(session: AsyncSession) -
     assert (await service.load(session, with_successor(dortmund()), NOON)).versions == 1
     rows = (await service.rows_of(session, KARTE))[-2:]
     assert [(r.since, r.until) for r in rows] == [(old.since, date(2026, 12, 31)), (NEXT_YEAR, None)]
-    assert rows[0].rule_hash == hash_of(old)
+    assert rows[0].rule_hash == old.rule_hash
     on = {v.programme: v.since for v in await service.versions_on(session, TODAY)}
     later = {v.programme: v.since for v in await service.versions_on(session, NEXT_YEAR)}
     assert (on[KARTE], later[KARTE]) == (old.since, NEXT_YEAR)
     # A decision made by the old rule still finds it, now with its last day.
-    assert (await service.version_of(session, hash_of(old))).until == date(2026, 12, 31)
+    assert (await service.version_of(session, old.rule_hash)).until == date(2026, 12, 31)
 
 
 async def test_a_day_without_a_rule_is_refused(session: AsyncSession) -> None:
