@@ -3,7 +3,7 @@
 import secrets
 from datetime import timedelta
 from typing import Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
 from sqlalchemy import update
@@ -29,7 +29,7 @@ def back(issuer: str, request: PushedRequest, **said: str) -> str:
         "iss": issuer,
     }
     joint = "&" if urlsplit(request.redirect_uri).query else "?"
-    return request.redirect_uri.rstrip("?&") + joint + urlencode(query)
+    return request.redirect_uri.rstrip("?&") + joint + urlencode(query, quote_via=quote)
 
 
 async def allow(desk: Desk, caller: Caller, person_id: UUID, request: PushedRequest) -> str:

@@ -113,9 +113,12 @@ def _display(names: Mapping[str, str]) -> list[dict[str, str]]:
 
 @cache
 def _logo() -> str:
-    """The icon in the document itself: a wallet that fetched it would tell us of its interest."""
-    picture = (Path(str(core.__file__)).parent / "static" / "icon.svg").read_bytes()
-    return f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"
+    """The icon in the document itself: a wallet that fetched it would tell us of its interest.
+
+    A PNG: wallets on @openid4vc/utils refuse the whole document where a media type has a plus sign (`svg+xml`).
+    """
+    picture = (Path(str(core.__file__)).parent / "static" / "icon.png").read_bytes()
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
 def server_metadata(settings: Settings, *, registered_keys: bool) -> dict[str, Any]:

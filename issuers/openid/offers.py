@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
 from sqlalchemy import select, update
@@ -102,7 +102,8 @@ async def offer(
         if by_value
         else {"credential_offer_uri": f"{settings.public_url}{OFFERS}/{reference}"}
     )
-    return Offered(f"{scheme}://?{urlencode(query)}", pin, expires_at)
+    # %20 for a space: wallets on Apple's URLComponents and the like read a plus sign as itself.
+    return Offered(f"{scheme}://?{urlencode(query, quote_via=quote)}", pin, expires_at)
 
 
 async def read(desk: Desk, reference: str) -> dict[str, Any]:
