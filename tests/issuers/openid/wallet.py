@@ -24,6 +24,7 @@ PRE_AUTHORIZED = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
 REDIRECT = "https://wallet.example/callback"
 
 Key = ec.EllipticCurvePrivateKey
+DESCRIPTION = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]*")
 
 
 def new_key() -> Key:
@@ -65,6 +66,16 @@ def s256(verifier: str) -> str:
 def given(values: dict[str, Any]) -> dict[str, Any]:
     """Without what a test wants left out."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def error(answer: httpx.Response, status: int = 400) -> str:
+    """The code of a refusal, whose form is checked here each time."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.headers["cache-control"] == "no-store"
+    body = answer.json()
+    assert DESCRIPTION.fullmatch(body["error_description"]), body
+    return str(body["error"])
 
 
 class Provider:
