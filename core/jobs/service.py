@@ -23,6 +23,21 @@ from core.jobs.models import Job
 Handler = Callable[[AsyncSession, dict[str, Any], datetime], Awaitable[None]]
 """Does one job in a transaction of its own; raising rolls back and tries again later."""
 
+LastWord = Callable[[AsyncSession, dict[str, Any], datetime, str], Awaitable[None]]
+"""Is told that a job was given up for good, and by which class of error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minded:
+    """A handler of jobs that somebody waits for: when one is given up, they are told."""
+
+    work: Handler
+    given_up: LastWord
+
+    def __call__(self, session: AsyncSession, payload: dict[str, Any], now: datetime) -> Awaitable[None]:
+        return self.work(session, payload, now)
+
+
 LEASE = timedelta(minutes=5)
 ATTEMPTS = 8
 
@@ -205,10 +220,22 @@ class Worker:
         row.leased_until, row.owner = None, None
         if row.attempts >= ATTEMPTS:
             row.dead_at = now
+            await self._tell(session, job, row.error, now)
         else:
             row.run_at = now + timedelta(seconds=2**row.attempts)
         session.add(row)
         log.warning("jobs.failed", kind=job.kind, job=str(job.id), error=row.error, attempts=row.attempts)
+
+    async def _tell(self, session: AsyncSession, job: Job, error: str, now: datetime) -> None:
+        """Tells whoever waits for the job; that it is given up stands even where telling fails."""
+        handler = self._handlers.get(job.kind)
+        if not isinstance(handler, Minded):
+            return
+        try:
+            async with session.begin_nested():
+                await handler.given_up(session, job.payload, now, error)
+        except Exception as failure:  # noqa: BLE001  (whatever it was, the job is given up)
+            log.warning("jobs.last_word_failed", kind=job.kind, job=str(job.id), error=type(failure).__name__)
 
 
 class LeaseLost(Exception):

@@ -12,7 +12,7 @@ from sqlmodel import col
 from core.clock import FixedClock
 from core.database import Database
 from core.jobs.models import Job
-from core.jobs.service import ATTEMPTS, Worker, enqueue, every, nightly
+from core.jobs.service import ATTEMPTS, Minded, Worker, enqueue, every, nightly
 from core.settings import Settings
 
 
@@ -83,6 +83,45 @@ async def test_after_the_last_attempt_a_job_is_kept_for_a_person_to_see_and_revi
     await owe(database, clock, once="greet")
     (job,) = await waiting(database)
     assert (job.dead_at, job.attempts) == (None, 0)
+
+
+async def fail(_session: AsyncSession, _payload: dict[str, Any], _now: datetime) -> None:
+    raise ZeroDivisionError
+
+
+async def test_who_waits_for_a_job_is_told_once_that_it_was_given_up(
+    database: Database, clock: FixedClock
+) -> None:
+    told: list[str] = []
+
+    async def given_up(session: AsyncSession, _payload: dict[str, Any], now: datetime, error: str) -> None:
+        told.append(error)
+        await enqueue(session, "trace", run_at=now + timedelta(days=9))
+
+    worker = Worker(database, {"greet": Minded(fail, given_up)}, clock)
+    await owe(database, clock)
+    for _ in range(ATTEMPTS + 2):
+        assert (len(await waiting(database)), told) == ((1, []) if not told else (2, ["ZeroDivisionError"]))
+        await worker.run_due()
+        clock.forward(timedelta(hours=1))
+    assert {(job.kind, job.dead_at is None) for job in await waiting(database)} == {
+        ("greet", False),
+        ("trace", True),
+    }
+
+
+async def test_a_job_is_given_up_even_where_nobody_can_be_told(database: Database, clock: FixedClock) -> None:
+    async def given_up(session: AsyncSession, _payload: dict[str, Any], now: datetime, _error: str) -> None:
+        await enqueue(session, "trace", run_at=now)
+        raise LookupError
+
+    worker = Worker(database, {"greet": Minded(fail, given_up)}, clock)
+    await owe(database, clock)
+    for _ in range(ATTEMPTS):
+        await worker.run_due()
+        clock.forward(timedelta(hours=1))
+    (job,) = await waiting(database)
+    assert (job.kind, job.dead_at is None) == ("greet", False)
 
 
 async def test_what_is_owed_twice_under_one_word_is_done_once(database: Database, clock: FixedClock) -> None:
