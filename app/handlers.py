@@ -32,7 +32,7 @@ import wallet.devices.service
 import wallet.inbox.service
 import wallet.passes.service
 import wallet.printing.service
-from core.jobs.service import Handler, Recurring, every, nightly
+from core.jobs.service import Handler, Minded, Recurring, every, nightly
 from core.settings import Settings
 from core.vault import Vault
 from issuers.status.service import StatusMemory
@@ -58,8 +58,14 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "allowances.turn": partial(entitlements.grants.service.turn_allowances, settings=settings),
         "requests.offer": partial(entitlements.requests.service.offer, vault=vault),
         "requests.expire": partial(entitlements.requests.service.expire, settings=settings, vault=vault),
-        "release.check": partial(entitlements.releases.checking.run_check, settings=settings),
-        "simulation.step": partial(entitlements.releases.simulating.run_simulation, settings=settings),
+        "release.check": Minded(
+            partial(entitlements.releases.checking.run_check, settings=settings),
+            entitlements.releases.checking.check_given_up,
+        ),
+        "simulation.step": Minded(
+            partial(entitlements.releases.simulating.run_simulation, settings=settings),
+            entitlements.releases.simulating.simulation_given_up,
+        ),
         "key.destroy": partial(issuers.authorities.service.destroy_key, vault=vault),
         "key.withdrawn": issuers.credentials.service.on_key_withdrawn,
         "holdings.changed": partial(issuers.credentials.service.on_holdings_changed, settings=settings),

@@ -98,10 +98,7 @@ async def run_check(
         found = Found((said,))
     else:
         found = await _STEPS[step.step](_Run(session, row, draft, settings, today, now))
-    step.findings = [
-        {"code": f.code, "message": f.message, "programme": f.programme, "stops": f.stops}
-        for f in found.findings
-    ]
+    step.findings = [_kept(one) for one in found.findings]
     step.counts, step.finished_at = dict(found.counts), now
     step.state = State.PASSED if found.passed else State.FAILED
     session.add(step)
@@ -115,6 +112,38 @@ async def run_check(
         await _finish(session, row, State.PASSED, now)
     else:
         await enqueue(session, "release.check", {"check_id": str(row.id)}, run_at=now)
+
+
+async def check_given_up(session: AsyncSession, payload: dict[str, Any], now: datetime, error: str) -> None:
+    """The last word on a step that failed at every attempt: the run has failed and says so, and can begin anew.
+
+    Nothing was found about the draft; it is one again, and whoever sends it through the gate begins at the first step.
+    """
+    row = await session.get(Check, UUID(payload["check_id"]))
+    if row is None or row.state is not State.WAITING:
+        return
+    steps = [one for one in await steps_of(session, row.id) if one.state is State.WAITING]
+    for step in steps:
+        step.state = State.NOT_REACHED
+        session.add(step)
+    if steps:
+        said = Finding(
+            "given-up",
+            f"this step broke off at every attempt ({error}), so nothing is known of the draft; run the checks "
+            f"again, and if they break off again, let whoever operates the system look at the job",
+        )
+        steps[0].state, steps[0].finished_at = State.FAILED, now
+        steps[0].findings = [_kept(said)]
+    await _finish(session, row, State.FAILED, now)
+
+
+def _kept(found: Finding) -> dict[str, Any]:
+    return {
+        "code": found.code,
+        "message": found.message,
+        "programme": found.programme,
+        "stops": found.stops,
+    }
 
 
 async def _finish(session: AsyncSession, row: Check, state: State, now: datetime) -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from core.access.rules import Caller
+from core.access.rules import Caller, Role
 from core.audit.service import note
-from core.errors import Conflict, NotFound, Unprocessable
+from core.errors import Conflict, NotAllowed, NotFound, Unprocessable
 from core.settings import Settings
 from entitlements.language.days import ONE_DAY
 from entitlements.releases.models import OPEN, Check, CheckStep, Release, Revision, State, Status
@@ -33,6 +33,13 @@ class DraftMoved(Conflict):
     """Somebody saved another revision since the one that the caller has read."""
 
     slug, title = "draft-moved", "The draft was changed in the meantime; read it again"
+
+
+class DraftOfOthers(NotAllowed):
+    """Whoever wrote no revision of a draft does not change it."""
+
+    slug = "draft-of-others"
+    title = "Only its authors, or somebody who approves rules, may change or withdraw this draft"
 
 
 class DraftClosed(Conflict):
@@ -115,10 +122,11 @@ async def rewrite(
 ) -> Release:
     """Saves a draft anew; `read` is the revision that the caller has changed.
 
-    What the gate found of another content does not count any more.
+    What the gate found of another content does not count any more. Whoever approves rules may correct the draft of
+    others, and so becomes one of its authors.
     """
     _check_length(source)
-    await release_of(session, release_id)
+    others = await may_change(session, caller, await release_of(session, release_id))
     saved = await session.execute(
         update(Release)
         .where(col(Release.id) == release_id, col(Release.version) == read, col(Release.status).in_(OPEN))
@@ -144,8 +152,33 @@ async def rewrite(
         .execution_options(synchronize_session=False)
     )
     await _keep_revision(session, release, form, source, now)
-    note(session, caller, "release.redrafted", ("release", release.id), now=now, content=release.content_hash)
+    note(
+        session,
+        caller,
+        "release.redrafted",
+        ("release", release.id),
+        now=now,
+        content=release.content_hash,
+        of_others=others,
+    )
     return release
+
+
+async def may_change(session: AsyncSession, caller: Caller, release: Release) -> bool:
+    """Whether it is a draft of others, which only who approves rules may change; DraftOfOthers for anybody else."""
+    own = caller.principal_id == release.author_id
+    if own or (await session.execute(select(wrote(release.id, caller)))).scalar_one():
+        return False
+    if not caller.has(Role.RULE_APPROVER):
+        raise DraftOfOthers
+    return True
+
+
+def wrote(release_id: UUID, caller: Caller) -> ColumnElement[bool]:
+    """Whether the caller wrote a revision of it."""
+    return exists().where(
+        col(Revision.release_id) == release_id, col(Revision.author_id) == caller.principal_id
+    )
 
 
 def _check_length(source: str) -> None:

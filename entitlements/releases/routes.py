@@ -100,7 +100,10 @@ async def change_release(
     session: NamedDependency[AsyncSession],
     now: NamedDependency[datetime],
 ) -> ReleaseDetails:
-    """Save a draft again; what the checks said of its former content does not count any more."""
+    """Save a draft again; what the checks said of its former content does not count any more.
+
+    Of others' drafts, only somebody who also approves rules may save one, and becomes one of its authors.
+    """
     await drafts.rewrite(
         session,
         caller,
@@ -235,7 +238,7 @@ async def withdraw_release(
     session: NamedDependency[AsyncSession],
     now: NamedDependency[datetime],
 ) -> ReleaseDetails:
-    """Take a draft back; it stays readable."""
+    """Take back a draft of yours, or one of others if you also approve rules; it stays readable."""
     await service.withdraw(session, caller, release_id, remark=data.remark, now=now)
     return await _details(session, release_id)
 

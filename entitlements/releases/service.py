@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import yaml
-from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -22,11 +22,13 @@ from entitlements.releases.drafts import (
     DraftMoved,
     draft_of,
     latest_check,
+    may_change,
     release_of,
     revision,
     write,
+    wrote,
 )
-from entitlements.releases.models import OPEN, Release, Revision, State, Status
+from entitlements.releases.models import OPEN, Release, State, Status
 from entitlements.releases.rules import change_to_json, changes_of
 from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.changing import Changes
@@ -139,10 +141,11 @@ async def reject(
 async def withdraw(
     session: AsyncSession, caller: Caller, release_id: UUID, *, remark: str, now: datetime
 ) -> Release:
-    """Takes a draft back, by its authors; it stays readable."""
+    """Takes a draft back, by its authors or somebody who approves rules; it stays readable."""
+    others = await may_change(session, caller, await release_of(session, release_id))
     values = {"status": Status.WITHDRAWN, "remark": remark}
     release = await _decide(session, caller, release_id, tuple(OPEN), values=values, now=now, by_author=True)
-    note(session, caller, "release.withdrawn", ("release", release.id), now=now)
+    note(session, caller, "release.withdrawn", ("release", release.id), now=now, of_others=others)
     return release
 
 
@@ -161,7 +164,7 @@ async def _decide(
     conditions = [col(Release.id) == release_id, col(Release.status).in_(standing)]
     if not by_author:
         # Every revision changes the row: whoever saves one while we decide is found by its author or its hash.
-        conditions += [~_wrote(release_id, caller), col(Release.author_id) != caller.principal_id]
+        conditions += [~wrote(release_id, caller), col(Release.author_id) != caller.principal_id]
     conditions += [] if content_hash is None else [col(Release.content_hash) == content_hash]
     taken = await session.execute(
         update(Release)
@@ -190,19 +193,12 @@ async def _refuse(
     """Says why a decision cannot be taken, if it cannot."""
     if release.status not in OPEN:
         raise DraftClosed
-    if not by_author and (await session.execute(select(_wrote(release.id, caller)))).scalar_one():
+    if not by_author and (await session.execute(select(wrote(release.id, caller)))).scalar_one():
         raise AuthorDecides
     if content_hash is not None and release.content_hash != content_hash:
         raise DraftMoved(version=release.version)
     if release.status not in standing:
         raise StillChecking if release.status is Status.CHECKING else NotReady
-
-
-def _wrote(release_id: UUID, caller: Caller) -> ColumnElement[bool]:
-    """Whether the caller wrote a revision of it."""
-    return exists().where(
-        col(Revision.release_id) == release_id, col(Revision.author_id) == caller.principal_id
-    )
 
 
 # --- rolling back -------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from entitlements.rulebook.programmes import Rulebook
 from entitlements.rulebook.rules import RulebookError
 from entitlements.rulebook.service import RulebookMoved
 from entitlements.simulations import service as simulations
-from entitlements.simulations.models import Progress, Simulation
+from entitlements.simulations.models import Problem, Progress, Simulation
 from entitlements.simulations.rules import Change
 from entitlements.simulations.statements import side_of
 
@@ -85,12 +85,20 @@ async def run_simulation(
     try:
         before, after = await _books(session, row, settings)
     except (RulebookMoved, RulebookError):
-        row.state, row.so_far, row.finished_at = Progress.FAILED, {}, now
-        session.add(row)
+        simulations.fail(session, row, Problem.RULES_MOVED, now)
         return
     await simulations.step(session, row, before, after, today=day_of(now, settings.zone), now=now)
     if row.state is Progress.WAITING:
         await enqueue(session, "simulation.step", {"simulation_id": str(row.id)}, run_at=now)
+
+
+async def simulation_given_up(
+    session: AsyncSession, payload: dict[str, Any], now: datetime, _error: str
+) -> None:
+    """The last word on a part that failed at every attempt: the simulation has failed, and can be asked for anew."""
+    row = await simulations.simulation(session, UUID(payload["simulation_id"]))
+    if row.state is Progress.WAITING:
+        simulations.fail(session, row, Problem.GIVEN_UP, now)
 
 
 async def _books(session: AsyncSession, row: Simulation, settings: Settings) -> tuple[Rulebook, Rulebook]:

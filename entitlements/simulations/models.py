@@ -19,6 +19,15 @@ class Progress(StrEnum):
     FAILED = "failed"
 
 
+class Problem(StrEnum):
+    """Why a simulation has failed; it can be asked for anew."""
+
+    RULES_MOVED = "rules-moved"
+    """Something was released, or the draft's rules can no longer be read, since it was asked."""
+    GIVEN_UP = "given-up"
+    """A part of it broke off at every attempt; whoever operates the system finds the job."""
+
+
 class Simulation(SQLModel, table=True):
     """Two sets of rules over everybody, on one day: who gains, who loses, what it costs.
 
@@ -28,6 +37,7 @@ class Simulation(SQLModel, table=True):
     __tablename__ = "simulations"
     __table_args__ = (
         CheckConstraint("(state = 'waiting') = (finished_at IS NULL)", name="finished_or_waiting"),
+        CheckConstraint("(state = 'failed') = (problem IS NOT NULL)", name="failed_for_a_reason"),
         CheckConstraint("threshold >= 1 AND months BETWEEN 0 AND 12", name="within_limits"),
         impersonal("counts of at least so many persons that none can be told"),
     )
@@ -50,6 +60,7 @@ class Simulation(SQLModel, table=True):
     """How many months ahead are looked at."""
     threshold: int
     state: Progress = Field(default=Progress.WAITING, sa_type=word(Progress))
+    problem: Problem | None = Field(default=None, sa_type=word(Problem))
     result: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     """What may be shown, once it is done."""
     months_done: int = 0

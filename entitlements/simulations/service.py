@@ -18,7 +18,7 @@ from entitlements.rulebook.compiled import ALLOWANCE
 from entitlements.rulebook.programmes import Rulebook
 
 from . import rules
-from .models import Progress, Simulation
+from .models import Problem, Progress, Simulation
 from .rules import AGE, DISTRICT, TOTAL, Change, Counted, Month
 from .statements import Comparison, Side, plainly, side_of
 
@@ -207,6 +207,12 @@ async def simulation(session: AsyncSession, simulation_id: UUID) -> Simulation:
     return row
 
 
+def fail(session: AsyncSession, row: Simulation, problem: Problem, now: datetime) -> None:
+    """Says that it has failed, and why; what was counted so far is not kept."""
+    row.state, row.problem, row.so_far, row.finished_at = Progress.FAILED, problem, {}, now
+    session.add(row)
+
+
 async def latest_of(session: AsyncSession, release_id: UUID, content_hash: str) -> Simulation:
     """The newest simulation of what a draft says; NotFound where there is none."""
     wanted = (
@@ -285,6 +291,7 @@ __all__ = [
     "Side",
     "ask",
     "compare",
+    "fail",
     "latest_of",
     "look_ahead",
     "persons",

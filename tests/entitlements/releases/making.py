@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from core.audit.models import Entry
 from core.clock import FixedClock, day_of
 from core.database import Database, new_id
 from core.jobs.models import Job
-from core.jobs.service import Worker
+from core.jobs.service import ATTEMPTS, Minded, Worker
 from core.settings import Settings
 from entitlements.facts.models import CURRENT
 from entitlements.people.models import Person
@@ -385,10 +385,21 @@ class Office:
     async def run_jobs(self) -> None:
         """Does what is owed, as a worker does."""
         handlers = {
-            "release.check": partial(checking.run_check, settings=self.settings),
-            "simulation.step": partial(simulating.run_simulation, settings=self.settings),
+            "release.check": Minded(
+                partial(checking.run_check, settings=self.settings), checking.check_given_up
+            ),
+            "simulation.step": Minded(
+                partial(simulating.run_simulation, settings=self.settings),
+                simulating.simulation_given_up,
+            ),
         }
         await Worker(self.database, handlers, self.clock).run_due()
+
+    async def run_until_given_up(self) -> None:
+        """Does what is owed again and again, until nobody tries any more."""
+        for _ in range(ATTEMPTS):
+            await self.run_jobs()
+            self.clock.forward(timedelta(minutes=10))
 
     async def noted(self, action: str) -> int:
         """How often something was written down."""

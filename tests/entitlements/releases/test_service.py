@@ -1,6 +1,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -9,14 +10,16 @@ from sqlmodel import col
 from core.access.rules import Role
 from core.audit.models import Entry
 from core.errors import DomainError, NotFound
-from entitlements.releases import drafts, service
+from entitlements.releases import drafts, gate, service, simulating
 from entitlements.releases.checking import StillChecking
-from entitlements.releases.drafts import DraftClosed, DraftMoved
-from entitlements.releases.models import Release, State, Status
+from entitlements.releases.drafts import DraftClosed, DraftMoved, DraftOfOthers
+from entitlements.releases.models import Release, State, Status, Step
 from entitlements.releases.service import AuthorDecides, DayPassed, EndsMany, NotReady
 from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.models import RuleVersionRow, VersionStatus
 from entitlements.rulebook.service import RulebookMoved
+from entitlements.simulations import service as simulations
+from entitlements.simulations.models import Problem, Progress
 from tests.entitlements.releases.making import CASE, NEXT_YEAR, RAISED, Office, karte, staff, town_book
 
 KARTE = "dortmund-karte"
@@ -82,7 +85,8 @@ async def test_who_wrote_it_cannot_approve_it_with_both_roles(office: Office) ->
 
 async def test_who_wrote_an_earlier_revision_cannot_approve_a_later_one(office: Office) -> None:
     both = staff(Role.RULE_AUTHOR, Role.RULE_APPROVER)
-    release = await office.rewrite(await office.write(RAISED, by=both), WIDER)
+    other = staff(Role.RULE_AUTHOR, Role.RULE_APPROVER)
+    release = await office.rewrite(await office.write(RAISED, by=both), WIDER, by=other)
     release = await office.through(release)
     with pytest.raises(AuthorDecides):
         await office.approve(release, by=both)
@@ -151,6 +155,115 @@ async def test_an_author_does_not_reject_their_own_draft(office: Office) -> None
     async with office.database.writing() as session:
         with pytest.raises(AuthorDecides):
             await service.reject(session, both, release.id, remark="no", now=office.now)
+
+
+async def test_a_draft_is_changed_and_taken_back_by_its_authors_and_by_nobody_else(office: Office) -> None:
+    colleague, release = staff(Role.RULE_AUTHOR), await office.write(WIDER)
+    with pytest.raises(DraftOfOthers):
+        await office.rewrite(release, RAISED, by=colleague)
+    async with office.database.writing() as session:
+        with pytest.raises(DraftOfOthers):
+            await service.withdraw(session, colleague, release.id, remark="mine now", now=office.now)
+    stands = await office.get(release)
+    assert (stands.status, stands.version, stands.author_id) == (
+        Status.DRAFT,
+        1,
+        office.author.principal_id,
+    )
+    changed = await office.rewrite(release, RAISED)
+    async with office.database.writing() as session:
+        await service.withdraw(session, office.author, changed.id, remark="a slip", now=office.now)
+    assert (await office.get(release)).status is Status.WITHDRAWN
+
+
+async def test_who_approves_rules_may_help_with_a_draft_of_others_and_it_is_written_down(
+    office: Office,
+) -> None:
+    both, release = staff(Role.RULE_AUTHOR, Role.RULE_APPROVER), await office.write(WIDER)
+    corrected = await office.rewrite(release, RAISED, by=both)
+    # Now it is theirs as well, and still that of the first author.
+    again = await office.rewrite(await office.rewrite(corrected, WIDER, by=both), RAISED)
+    async with office.database.writing() as session:
+        await service.withdraw(session, staff(Role.RULE_APPROVER), again.id, remark="no", now=office.now)
+        trail = select(Entry).where(col(Entry.subject) == f"release:{release.id}").order_by(col(Entry.id))
+        entries = (await session.execute(trail)).scalars().all()
+    of_others = [(entry.action, entry.details.get("of_others")) for entry in entries]
+    assert of_others == [
+        ("release.drafted", None),
+        ("release.redrafted", True),
+        ("release.redrafted", False),
+        ("release.redrafted", False),
+        ("release.withdrawn", True),
+    ]
+
+
+# --- a machine that breaks ----------------------------------------------------------------------------------
+
+
+async def test_checks_that_break_off_for_good_say_so_and_begin_anew(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = await office.write(WIDER)
+    check = await office.check(release, steps=0)
+
+    async def breaks(*_: object, **__: object) -> None:
+        raise TimeoutError("what a database says holds names")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(gate, "invariants", breaks)
+        await office.run_until_given_up()
+    steps = await office.steps(check)
+    assert [steps[step].state for step in Step] == [
+        State.PASSED,
+        State.PASSED,
+        State.FAILED,
+        State.NOT_REACHED,
+        State.NOT_REACHED,
+    ]
+    (said,) = steps[Step.INVARIANTS].findings
+    assert said["code"] == "given-up"
+    assert "TimeoutError" in said["message"]
+    assert "run the checks again" in said["message"]
+    assert "names" not in said["message"]
+    stands = await office.get(release)
+    assert ((await office.checked(release)).state, stands.status) == (State.FAILED, Status.DRAFT)
+    with pytest.raises(NotReady):
+        await office.approve(stands)
+    await office.approve(await office.through(release))
+
+
+async def test_a_simulation_that_breaks_off_for_good_says_so_and_is_asked_anew(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(simulations, "compare", breaks)
+        async with office.database.writing() as session:
+            asked = await simulating.simulate(
+                session, office.author, **ASKED, now=office.now, settings=office.settings
+            )
+        await office.run_until_given_up()
+    async with office.database.reading() as session:
+        row = await simulations.simulation(session, asked.id)
+    assert (row.state, row.problem) == (Progress.FAILED, Problem.GIVEN_UP)
+    assert (await office.simulate()).state is Progress.DONE
+
+
+async def test_a_simulation_of_rules_that_have_moved_says_so(office: Office) -> None:
+    async with office.database.writing() as session:
+        asked = await simulating.simulate(
+            session, office.author, **ASKED, now=office.now, settings=office.settings
+        )
+    await office.release(WIDER)
+    await office.run_jobs()
+    async with office.database.reading() as session:
+        row = await simulations.simulation(session, asked.id)
+    assert (row.state, row.problem) == (Progress.FAILED, Problem.RULES_MOVED)
+
+
+ASKED: dict[str, Any] = {"release_id": None, "before_on": None, "after_on": None, "on": None, "months": 0}
 
 
 # --- at the same time ---------------------------------------------------------------------------------------
