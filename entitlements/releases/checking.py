@@ -1,6 +1,6 @@
 """Bring a draft through the gate: one job for each step, so that it can be watched, and goes on after a crash."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -195,7 +195,10 @@ async def _cases(run: _Run) -> Found:
     # Whoever changes only cases concerns nobody's decision, and yet has to leave cases that hold.
     written = {case.programme for case in changes.cases} | {programme for programme, _ in changes.dropped}
     concerned = {*changes.concerned(book), *written}
-    return gate.worked(book, tuple(name for name in book.order() if name in concerned))
+    found = gate.worked(book, tuple(name for name in book.order() if name in concerned))
+    # Whether enough is tried is asked of cases that hold.
+    untried = gate.untried(book, changes).findings if found.passed else ()
+    return replace(found, findings=(*found.findings, *untried))
 
 
 async def _invariants(run: _Run) -> Found:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from random import Random
 from typing import Any
@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.settings import Settings
 from entitlements.facts import service as facts
 from entitlements.facts.models import CURRENT
-from entitlements.language import Subject
-from entitlements.rulebook.cases import disagreements
+from entitlements.language import Known, Subject, evaluate
+from entitlements.rulebook.cases import disagreements, ruling_of
 from entitlements.rulebook.changing import Changes
 from entitlements.rulebook.compiled import ALLOWANCE, AMOUNT, CHARGE, GROUND, OUTCOME, compile_book
-from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
+from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion, WorkedCase
 from entitlements.rulebook.reading import MOST_CENTS
 from entitlements.rulebook.rules import Ruling, decide
 from entitlements.rulebook.soundness import CARD_BITS, flaws, flaws_of_change
@@ -92,6 +92,98 @@ def worked(book: Rulebook, concerned: Sequence[str]) -> Found:
                 Finding("no-case", f"{programme} has no worked case; write one for each outcome", programme)
             )
     return Found(tuple(found), {"cases": tried})
+
+
+def untried(book: Rulebook, changes: Changes) -> Found:
+    """The rules of a draft that no worked case tries on a day on which they are in force.
+
+    A case from earlier days tries a rule that comes back, since it is the same to the letter. Of an amount alone it
+    is only said that no case reckons with it.
+    """
+    found = list[Finding]()
+    for name in book.order():
+        fresh = {v.since for v in changes.programmes[name].versions} if name in changes.programmes else set()
+        fresh |= {one.since for one in changes.restored if one.programme == name}
+        rules = book.programmes[name]
+        for version in rules.versions:
+            if version.since in fresh:
+                found += _untried(book, version)
+        if not fresh:
+            found += _not_reckoned(book, changes, name)
+    return Found(tuple(found))
+
+
+def _untried(book: Rulebook, version: RuleVersion) -> Iterator[Finding]:
+    name = version.programme
+    days = f"from {version.since} " + ("on" if version.until is None else f"to {version.until}")
+    said = {ruling_of(book, case).outcome for case in _trying(book, version)}
+    wanted = [outcome for outcome in _can_come_out(book, version) if outcome not in said]
+    if not said:
+        both = " and ".join(f"one {outcome.value}" for outcome in wanted)
+        yield Finding(
+            "case-missing",
+            f"no worked case tries the rule of {name} {days}; write cases with a day in that time, {both}, so that "
+            f"it is tried on paper before it is tried on people; a stored case with a new name and day will often do",
+            name,
+        )
+        return
+    for outcome in wanted:
+        yield Finding(
+            "case-missing",
+            f"no worked case of {name} {days} is {outcome.value}; write one with a day in that time, so that it is "
+            f"seen where the rule draws its line; {_WAY_OUT[outcome]}",
+            name,
+        )
+
+
+_WAY_OUT = {
+    Outcome.GRANTED: "if nobody is to have it any more, end the programme under `ends`",
+    Outcome.REFUSED: "if nobody can be refused, say so by the condition `true`",
+}
+
+
+def _trying(book: Rulebook, version: RuleVersion) -> Iterator[WorkedCase]:
+    for one in book.cases:
+        if one.programme != version.programme:
+            continue
+        then = book.programmes[version.programme].on(one.day)
+        if then is not None and replace(then, since=version.since, until=version.until) == version:
+            yield one
+
+
+def _can_come_out(book: Rulebook, version: RuleVersion) -> tuple[Outcome, ...]:
+    """Which of the two a rule can come to, as far as that shows without knowing anybody."""
+    nobody = Subject("nobody", {})
+    always = evaluate(version.condition, nobody, book.parameters_on(version.since), version.since)
+    refused = always != Known(value=True) or bool(version.depends_on)
+    return (Outcome.GRANTED,) * (always != Known(value=False)) + (Outcome.REFUSED,) * refused
+
+
+def _not_reckoned(book: Rulebook, changes: Changes, programme: str) -> Iterator[Finding]:
+    """Amounts that a programme uses and that change under a rule that does not: whether a case reckons with them."""
+    for amount, parameter in sorted(changes.parameters.items()):
+        first = parameter.values[0].since
+        using = {
+            version.rule_hash
+            for version in book.programmes[programme].versions
+            if (version.until is None or version.until >= first)
+            and any(amount in tree.parameters() for tree in version.trees())
+        }
+        days = [
+            one.day
+            for one in book.cases
+            if one.programme == programme
+            and (then := book.programmes[programme].on(one.day)) is not None
+            and then.rule_hash in using
+        ]
+        if using and not any(day >= first for day in days):
+            yield Finding(
+                "amount-not-tried",
+                f"no worked case of {programme} lies on {first} or later, so none reckons with the new {amount}; "
+                f"better write one",
+                programme,
+                stops=False,
+            )
 
 
 # --- what must never be -------------------------------------------------------------------------------------
@@ -319,5 +411,6 @@ __all__ = [
     "invariants",
     "sample",
     "sound",
+    "untried",
     "worked",
 ]

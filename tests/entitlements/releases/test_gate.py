@@ -162,7 +162,7 @@ async def test_a_case_of_the_draft_that_disagrees_stops_it(office: Office) -> No
 
 
 async def test_a_stored_case_that_no_longer_holds_stops_it_until_it_is_written_anew(office: Office) -> None:
-    everybody = karte(["sgb2", "main_residence"]) + CASE
+    everybody = karte(["sgb2", "main_residence"]) + CASE + STRANGER
     step, found = await office.stopped_at(everybody)
     assert step is Step.CASES
     assert "who receives nothing has none" in str(found[0]["message"])
@@ -184,7 +184,7 @@ async def test_a_stored_case_that_no_longer_holds_stops_it_until_it_is_written_a
 
 async def test_a_case_can_be_dropped(office: Office) -> None:
     dropped = "\ndrop_cases: [{programme: dortmund-karte, name: who receives nothing has none}]\n"
-    await office.release(karte(["sgb2", "main_residence"]) + CASE + dropped)
+    await office.release(karte(["sgb2", "main_residence"]) + CASE + STRANGER + dropped)
     assert "who receives nothing has none" not in {case.name for case in (await office.book()).cases}
 
 
@@ -258,17 +258,98 @@ cases:
     assert "participation': 2000" in str(found[0]["message"])
 
 
+async def test_a_rule_that_no_case_tries_on_a_day_of_its_own_is_not_released(office: Office) -> None:
+    later = karte(["sgb2", "wog"], since="2027-07-01")
+    step, found = await office.stopped_at(later)
+    assert (step, codes(found)) == (Step.CASES, {"case-missing"})
+    (said,) = (str(one["message"]) for one in found)
+    assert "no worked case tries the rule of dortmund-karte from 2027-07-01 on" in said
+    assert "one granted and one refused" in said
+    # A case from before tries the rule of before.
+    assert await office.stopped_at(later + CASE) == (step, found)
+    in_force = CASE.replace("2027-02-01", "2027-07-01").replace("2028-01-31", "2028-06-30")
+    _, found = await office.stopped_at(later + in_force)
+    (said,) = (str(one["message"]) for one in found)
+    assert "no worked case of dortmund-karte from 2027-07-01 on is refused" in said
+    assert "by the condition `true`" in said
+    await office.release(later + in_force + STRANGER.replace("2027-02-01", "2027-12-31"))
+
+
+async def test_each_of_two_new_rules_is_tried(office: Office) -> None:
+    second = """
+      - from: 2028-01-01
+        statute: Ratsbeschluss
+        grounds: [{name: sgb2, when: sgb2, reason: {code: receives, fact: sgb2}, statute: §}]
+        otherwise: no_ground
+        validity: {ends_with: condition}
+"""
+    _, found = await office.stopped_at(karte(["sgb2"], until="2027-12-31") + second + CASE)
+    assert [str(one["message"]).split(";")[0] for one in found] == [
+        "no worked case tries the rule of dortmund-karte from 2028-01-01 on"
+    ]
+
+
+@pytest.mark.parametrize(("condition", "outcome"), [("true", "granted"), ("false", "refused")])
+async def test_what_a_rule_cannot_come_to_is_not_asked_for(
+    office: Office, condition: str, outcome: str
+) -> None:
+    source = f"""
+programmes:
+  - programme: sozialpass
+    versions:
+      - from: 2027-01-01
+        statute: Tarif
+        grounds: [{{name: all, when: "{condition}", reason: {{code: receives, fact: wog}}, statute: §}}]
+        otherwise: no_ground
+        validity: {{ends_with: condition}}
+        tariffs: [{{name: reduced}}]
+cases:
+  - programme: sozialpass
+    cases:
+      - name: anybody
+        day: 2027-01-01
+        facts: {{}}
+        expect: {{outcome: {outcome}}}
+"""
+    await office.release(source)
+
+
+async def test_a_rule_that_comes_back_is_tried_by_the_cases_of_its_first_days(office: Office) -> None:
+    (before,) = (await office.book()).programmes["sozialpass"].versions
+    await office.release("ends: [{programme: sozialpass, until: 2027-01-31}]")
+    back = f"restore: [{{programme: sozialpass, rule: {before.rule_hash}, from: 2027-02-01}}]"
+    _, found = await office.stopped_at(back)
+    # It was granted in a case of 2026; that it is refused nobody has tried yet.
+    assert [str(one["message"]).split(";")[0] for one in found] == [
+        "no worked case of sozialpass from 2027-02-01 on is refused"
+    ]
+
+
+async def test_an_amount_that_no_case_reckons_with_is_named_and_let_pass(office: Office) -> None:
+    check = await office.checked(await office.ready(RAISED))
+    (said,) = (await office.steps(check))[Step.CASES].findings
+    assert (said["code"], said["stops"], said["programme"]) == ("amount-not-tried", False, "bildungskarte")
+    assert "none reckons with the new participation_monthly" in said["message"]
+
+
 # --- what must never be -------------------------------------------------------------------------------------
 
 
 async def test_an_end_before_the_day_of_the_grant_is_found(town: Office) -> None:
     source = karte(["sgb2"]).replace("length: P1Y", "length: P0M") + CASE.replace(", until: 2028-01-31", "")
-    step, found = await town.stopped_at(source + DROPPED)
+    step, found = await town.stopped_at(source + STRANGER + DROPPED)
     assert step is Step.INVARIANTS
     assert "end" in codes(found)
     assert "look at its validity" in str(found[0]["message"])
 
 
+STRANGER = """
+      - name: who lives elsewhere has none in the new year either
+        day: 2027-02-01
+        rest_absent: true
+        facts: {birth_date: 1980-05-05, main_residence: false, sgb2: true}
+        expect: {outcome: refused, reasons: [no_main_residence]}
+"""
 DROPPED = "\ndrop_cases: [{programme: dortmund-karte, name: who receives nothing has none}]\n"
 
 
