@@ -33,6 +33,7 @@ from core.errors import NotSignedIn
 from core.headers import SecurityHeaders
 from core.idempotency import AlreadyAnswered, Answer
 from core.jobs.service import Worker
+from core.languages import provide_language
 from core.settings import Settings
 from core.vault import Vault, open_vault
 from issuers.authorities.certificates import check_files
@@ -145,6 +146,7 @@ def build(max_body: int, more_doors: Sequence[Router] = ()) -> House:
         dependencies={
             "session": provide_session,
             "caller": Provide(provide_caller, sync_to_thread=False),
+            "language": Provide(provide_language, sync_to_thread=False),
             "clock": Provide(provide_clock, sync_to_thread=False),
             "now": Provide(provide_now, sync_to_thread=False),
             "today": Provide(provide_today, sync_to_thread=False),

@@ -21,6 +21,7 @@ from core.access.models import Principal, PrincipalKey
 from core.access.signatures import Message, check_signature, read_signature
 from core.clock import day_of
 from core.database import Database
+from core.languages import Language
 from core.settings import Settings
 from core.vault import open_vault
 from entitlements.rulebook.service import tariff_bits
@@ -37,7 +38,6 @@ from verifiers.checks.rules import Outcome, judge
 from verifiers.checks.schemas import CheckView, NewCheck, OfferShown
 from verifiers.checks.service import Verdict, hour_of
 from verifiers.offers.models import Offer
-from verifiers.offers.rules import Language
 from verifiers.scanners.models import Scanner
 from verifiers.venues.models import Venue
 from wallet.codes import base41

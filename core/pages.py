@@ -1,12 +1,10 @@
-"""What every page shares: the language a reader asked for, and the texts in it."""
+"""What every page shares: the languages it can be read in, and the texts in them."""
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
-from litestar import Request
 
 LANGUAGES: Mapping[str, str] = {"de": "Deutsch", "de-simple": "Leichte Sprache", "en": "English"}
 """Every language that pages are written in, German first."""
@@ -31,19 +29,6 @@ SHARED: Mapping[str, Mapping[str, str]] = {
         "footer": "This page loads nothing from third parties and sets no cookie before you sign in.",
     },
 }
-
-
-def language_of(request: Request[Any, Any, Any]) -> str:
-    """The language to answer in: `?lang=`, else the first of Accept-Language that we speak, else German."""
-    asked = request.query_params.get("lang")
-    if asked in LANGUAGES:
-        return str(asked)
-    for part in request.headers.get("accept-language", "").split(","):
-        code = part.split(";")[0].strip().lower()
-        for known in (code, code.split("-")[0]):
-            if known in LANGUAGES:
-                return known
-    return "de"
 
 
 @cache

@@ -14,7 +14,8 @@ from litestar.response import Redirect, Template
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow, anyone, signed_in
-from core.pages import LANGUAGES, language_of, texts
+from core.languages import language_of
+from core.pages import LANGUAGES, texts
 from core.settings import Settings
 from core.vault import Vault
 from entitlements.allowances import service as allowances

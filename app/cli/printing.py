@@ -41,7 +41,9 @@ class Outcome:
 
 @click.command("print-batch")
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--language", type=click.Choice(["de", "de-simple", "en"]), default="de", show_default=True)
+@click.option(
+    "--lang", "language", type=click.Choice(["de", "de-simple", "en"]), default="de", show_default=True
+)
 @click.option(
     "--active-from",
     type=click.DateTime(["%Y-%m-%d"]),

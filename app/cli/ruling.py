@@ -96,7 +96,9 @@ def rules() -> None:
     show_default=True,
     help="Whose amounts stand behind param.name.",
 )
-@click.option("--language", type=click.Choice(LANGUAGES), default="en", help="The language of complaints.")
+@click.option(
+    "--lang", "language", type=click.Choice(LANGUAGES), default="en", help="The language of complaints."
+)
 @click.option(
     "--json",
     "by_line",

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import yaml
 
-from verifiers.offers.rules import Language, OfferKind, Period
+from core.languages import Language
+from verifiers.offers.rules import OfferKind, Period
 from verifiers.offers.schemas import NewOffer
 from verifiers.venues.schemas import NewVenue
 

@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.pages.reference import described, groups, known_problems
 from core.access.rules import anyone
 from core.errors import NotFound, ProblemResponse, problem
-from core.pages import LANGUAGES, language_of, texts
+from core.languages import language_of
+from core.pages import LANGUAGES, texts
 from core.settings import Mode, Settings
 from verifiers.offers import service as offers
 from verifiers.offers.models import Offer

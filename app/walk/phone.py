@@ -111,11 +111,11 @@ class Phone:
 
     def entitlements(self, person: str | None = None) -> Any:
         """What is held and what is not, with the reasons."""
-        return self.wire.get(f"/v1/entitlements?language={self.wire.language}", self.headers(person))
+        return self.wire.get("/v1/entitlements", self.headers(person))
 
     def allowances(self, person: str | None = None) -> Any:
         """What money stands at the person's disposal."""
-        return self.wire.get(f"/v1/allowances?language={self.wire.language}", self.headers(person))
+        return self.wire.get("/v1/allowances", self.headers(person))
 
     def inbox(self) -> Any:
         """The newest messages."""

@@ -16,13 +16,13 @@ from core import jose
 from core.access.signatures import sign_request
 from core.clock import day_of
 from core.jose import TokenRefused
+from core.languages import Language, preferred
 from issuers.credentials.card import CardId
 from issuers.trustlist.rules import TrustList
 from issuers.trustlist.rules import read as read_trust_list
 from verifiers.bundles.rules import Memory, judge_offline, open_bundle, remember, remember_accepted
 from verifiers.bundles.schemas import BundleView
-from verifiers.offers.rules import Language
-from verifiers.offers.words import asked, words
+from verifiers.offers.words import words
 from verifiers.scanners.rules import to_be_signed, understood
 
 KEY = "scanner-key"
@@ -147,7 +147,7 @@ class Scanner:
         now = self._time.read()
         judgement = judge_offline(text, kit, memory, now=now, today=day_of(now, ZONE))
         self._keep_memory(memory)
-        language = asked(self.wire.language)
+        language = preferred(self.wire.language)
         offers = {str(each.id): each.texts.get(language) or each.texts[Language.DE] for each in view.offers}
         told: dict[str, Any] = {
             "outcome": judgement.outcome.value,

@@ -4,15 +4,14 @@ from datetime import date
 
 from litestar import Router, get
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow
 from core.errors import problems
+from core.languages import Language
 from entitlements.allowances import service
 from entitlements.allowances.schemas import AllowancesView, LumpSumView, PotView
 from entitlements.people.service import subject_of
-from entitlements.rulebook.schemas import Language
 
 
 @get("/", operation_id="listAllowances", responses=problems(400, 401, 403, 404))
@@ -20,7 +19,7 @@ async def list_allowances(
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
     today: NamedDependency[date],
-    language: FromQuery[Language] = Language.DE,
+    language: NamedDependency[Language],
 ) -> AllowancesView:
     """See what money stands at your disposal, what is still to come, and until when it can be used.
 

@@ -6,12 +6,13 @@ from uuid import UUID
 from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow
 from core.errors import problems
 from core.idempotency import Answer
+from core.languages import Language
 from core.settings import Settings
 from core.vault import Vault
 from entitlements.decisions.service import assess
@@ -20,7 +21,6 @@ from entitlements.requests import service
 from entitlements.requests.letter import letter
 from entitlements.requests.models import BenefitRequest
 from entitlements.requests.schemas import NewAcceptance, RequestView
-from entitlements.rulebook.schemas import Language
 from entitlements.rulebook.service import programme_names
 
 _TEXT = {
@@ -56,7 +56,7 @@ async def list_requests(
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
     today: NamedDependency[date],
-    language: FromQuery[Language] = Language.DE,
+    language: NamedDependency[Language],
 ) -> list[RequestView]:
     """See what the law wants you to request, filled in already, and what you have requested.
 
@@ -82,7 +82,7 @@ async def accept_request(
     now: NamedDependency[datetime],
     today: NamedDependency[date],
     settings: NamedDependency[Settings],
-    language: FromQuery[Language] = Language.DE,
+    language: NamedDependency[Language],
 ) -> RequestView:
     """Make the request; what it asks for is granted at once, from the day of the request.
 
@@ -133,7 +133,7 @@ async def print_request(
     session: NamedDependency[AsyncSession],
     vault: NamedDependency[Vault],
     today: NamedDependency[date],
-    language: FromQuery[Language] = Language.DE,
+    language: NamedDependency[Language],
 ) -> Answer:
     """The request as a letter with everything filled in, for whoever wants to sign it on paper."""
     person_id = await subject_of(session, caller, today)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.access.rules import Caller, Channel, Role, allow
 from core.audit.service import note
 from core.errors import problems
+from core.languages import Language
 from core.settings import Settings
 from entitlements.decisions import explaining, service
 from entitlements.decisions.schemas import (
@@ -28,7 +29,6 @@ from entitlements.decisions.schemas import (
 )
 from entitlements.people.service import subject_of
 from entitlements.rulebook import service as rulebook
-from entitlements.rulebook.schemas import Language
 
 PEOPLE = allow(Role.CITIZEN, Role.GUARDIAN, Role.CASE_WORKER)
 CASE_WORKERS = allow(Role.CASE_WORKER)
@@ -41,7 +41,7 @@ async def list_entitlements(
     session: NamedDependency[AsyncSession],
     today: NamedDependency[date],
     settings: NamedDependency[Settings],
-    language: FromQuery[Language] = Language.DE,
+    language: NamedDependency[Language],
     explain: FromQuery[bool] = False,
 ) -> list[EntitlementView]:
     """See what you hold of each programme, until when, what it brings, and why or why not.
@@ -69,7 +69,7 @@ async def list_decisions(
     today: NamedDependency[date],
     programme: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 100,
-    language: FromQuery[Language] = Language.DE,
+    language: NamedDependency[Language],
 ) -> list[DecisionView]:
     """See what was decided about you, the latest first, each with its reasons."""
     person_id = await subject_of(session, caller, today)
@@ -88,7 +88,7 @@ async def get_decision(
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
     today: NamedDependency[date],
-    language: FromQuery[Language] = Language.DE,
+    language: NamedDependency[Language],
 ) -> DecisionView:
     """See one decision with its reasons."""
     person_id = await subject_of(session, caller, today)
@@ -108,7 +108,7 @@ async def explain_decision(
     session: NamedDependency[AsyncSession],
     today: NamedDependency[date],
     settings: NamedDependency[Settings],
-    language: FromQuery[Language] = Language.DE,
+    language: NamedDependency[Language],
 ) -> ExplanationView:
     """See why a decision is what it is: the facts, the law, what is missing, and what would change it.
 
@@ -168,7 +168,7 @@ async def list_referrals(
     settings: NamedDependency[Settings],
     after: FromQuery[UUID | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    language: FromQuery[Language] = Language.DE,
+    language: NamedDependency[Language],
 ) -> ReferralsView:
     """See the cases that wait for a human, the oldest first.
 

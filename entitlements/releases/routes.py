@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow
 from core.errors import problems
+from core.languages import Language
 from core.settings import Settings
 from entitlements.releases import checking, drafts, service, simulating
 from entitlements.releases.models import Check, Status
@@ -31,7 +32,6 @@ from entitlements.releases.schemas import (
     SimulationView,
     WayBack,
 )
-from entitlements.rulebook.schemas import Language
 from entitlements.simulations import service as simulations
 from entitlements.simulations.rules import Change
 
@@ -141,7 +141,7 @@ async def compare_release(
     release_id: FromPath[UUID],
     session: NamedDependency[AsyncSession],
     settings: NamedDependency[Settings],
-    language: FromQuery[Language] = Language.DE,
+    language: NamedDependency[Language],
 ) -> DifferenceView:
     """What a draft changes, part by part, in words; 422 with the line where the draft cannot be understood."""
     found = await drafts.difference(session, release_id, settings)

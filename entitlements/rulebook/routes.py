@@ -7,11 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Role, allow, anyone
 from core.errors import problems
+from core.languages import Language
 from entitlements.rulebook import service
 from entitlements.rulebook.schemas import (
     AmountView,
     CaseView,
-    Language,
     ProgrammesView,
     ProgrammeView,
     RuleView,
@@ -22,7 +22,7 @@ from entitlements.rulebook.schemas import (
 
 @get("/", operation_id="listProgrammes", responses=problems(400))
 async def list_programmes(
-    session: NamedDependency[AsyncSession], language: FromQuery[Language] = Language.DE
+    session: NamedDependency[AsyncSession], language: NamedDependency[Language]
 ) -> ProgrammesView:
     """See what the city grants under rules, and which tariffs a card can carry."""
     return ProgrammesView(

@@ -2,7 +2,6 @@
 
 import json
 from datetime import date, datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -14,15 +13,6 @@ from entitlements.language import Tree, Type, show
 from .keeping import case_to_json, version_from_json
 from .models import ParameterValue, Programme, RuleVersionRow, TariffRow, VersionStatus
 from .programmes import RuleVersion, WorkedCase
-
-
-class Language(StrEnum):
-    """The languages in which texts for people exist."""
-
-    DE = "de"
-    DE_SIMPLE = "de-simple"
-    """Plain German (Leichte Sprache)."""
-    EN = "en"
 
 
 class TariffView(Schema):

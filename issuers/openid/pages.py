@@ -10,7 +10,8 @@ from litestar.response import Redirect, Template
 
 from core.access.rules import Caller, Role, allow, anyone
 from core.headers import content_security_policy
-from core.pages import LANGUAGES, language_of, texts
+from core.languages import language_of
+from core.pages import LANGUAGES, texts
 from entitlements.people import service as people
 from issuers.openid import consenting
 from issuers.openid.answers import OAuthError, form_of

@@ -59,3 +59,25 @@ def test_the_description_is_the_same_in_every_process() -> None:
         for seed in ("1", "2", "3")
     }
     assert len(made) == 1
+
+
+def test_every_door_that_speaks_to_people_takes_the_same_word_for_the_language(
+    description: dict[str, Any],
+) -> None:
+    operations = [
+        one for item in description["paths"].values() for one in item.values() if isinstance(one, dict)
+    ]
+    asked = {
+        operation["operationId"]: {parameter["name"] for parameter in operation.get("parameters", [])}
+        for operation in operations
+    }
+    assert not [name for name, parameters in asked.items() if "language" in parameters]
+    for name in (
+        "explainDecision",
+        "listDecisions",
+        "listProgrammes",
+        "readCard",
+        "readInbox",
+        "redeemOffer",
+    ):
+        assert "lang" in asked[name], name

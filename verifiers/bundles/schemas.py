@@ -5,8 +5,9 @@ from uuid import UUID
 
 from pydantic import Field
 
+from core.languages import Language
 from core.schema import Schema
-from verifiers.offers.rules import Language, OfferKind, Period
+from verifiers.offers.rules import OfferKind, Period
 
 
 class BundleVenue(Schema):

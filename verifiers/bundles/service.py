@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.access.rules import Caller
+from core.languages import Language
 from core.settings import Settings
 from core.vault import Vault
 from entitlements.rulebook.service import tariff_bits
@@ -15,7 +16,7 @@ from issuers.status.service import StatusMemory, uri_of
 from issuers.trustlist import service as trustlist
 from verifiers.bundles.schemas import BundleList, BundleOffer, BundleVenue, BundleView
 from verifiers.offers.models import Offer
-from verifiers.offers.rules import Language, bits_of
+from verifiers.offers.rules import bits_of
 from verifiers.scanners import service as scanners
 
 AHEAD: Final = timedelta(days=30)

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from core.languages import Language
 from core.settings import Settings
 from entitlements.rulebook.service import tariff_bits
 from issuers.authorities.models import Authority
@@ -18,7 +19,7 @@ from issuers.trustlist.service import trusted
 from verifiers.checks.rules import Offer, Place
 from verifiers.checks.trust import Trust, trust_of
 from verifiers.offers.models import Offer as OfferRow
-from verifiers.offers.rules import Language, bits_of, text_in
+from verifiers.offers.rules import bits_of, text_in
 from verifiers.offers.service import in_force
 from verifiers.partners.models import Partner
 from verifiers.scanners.models import Scanner

@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.access.rules import Caller, Role, allow
 from core.errors import problems
 from core.idempotency import HEADER, Answer, KeyMalformed
+from core.languages import Language, language_of
 from issuers.status.routes import provide_statuses
 from verifiers.checks.flags import flagged
 from verifiers.checks.rules import Reason
 from verifiers.checks.schemas import NAME_LENGTH, CheckView, FlagsView, FlagView, NewCheck
 from verifiers.checks.service import Desk, Scan, Verdict
-from verifiers.offers.rules import Language
-from verifiers.offers.words import asked, words
+from verifiers.offers.words import words
 
 WORDS = words(Path(__file__).with_name("words.yaml"))
 
@@ -54,7 +54,7 @@ async def check_code(data: JSONBody[NewCheck], request: Request[Caller, Any, Any
     # and this is the one door at which queues form.
     now: datetime = request.app.state.clock.now()
     verdict = await desk_of(request).check(Scan(request.user.principal_id, data.code, now, key))
-    language = asked(request.headers.get("accept-language"))
+    language = language_of(request)
     return Answer(answer(verdict, language, now), media_type="application/json")
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from core.clock import day_of, first_moment
+from core.languages import Language
 
 
 class OfferKind(StrEnum):
@@ -15,14 +16,6 @@ class OfferKind(StrEnum):
     PERCENTAGE = "percentage"
     FIXED_PRICE = "fixed_price"
     FREE = "free"
-
-
-class Language(StrEnum):
-    """In which words it is said: German, easy German, English."""
-
-    DE = "de"
-    DE_SIMPLE = "de-simple"
-    EN = "en"
 
 
 class Period(StrEnum):

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from core.languages import Language
 from core.schema import Line, Schema, Word
-from verifiers.offers.rules import Language, OfferKind, Period
+from verifiers.offers.rules import OfferKind, Period
 
 
 class NewOffer(Schema):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from verifiers.offers.rules import Language
+from core.languages import Language
 
 Words = Mapping[str, Mapping[str, Mapping[str, str]]]
 
@@ -24,14 +24,3 @@ def complete(texts: Words, group: str, codes: Iterable[str]) -> bool:
     return set(said) == set(codes) and all(
         set(by_language) == set(Language) and all(by_language.values()) for by_language in said.values()
     )
-
-
-def asked(header: str | None) -> Language:
-    """The first of our languages that an Accept-Language header names; German where it names none."""
-    for wish in (header or "").lower().split(","):
-        tag = wish.partition(";")[0].strip()
-        if tag.startswith("de-simple") or tag.endswith("-simple"):
-            return Language.DE_SIMPLE
-        if tag.partition("-")[0] in {Language.DE, Language.EN}:
-            return Language(tag.partition("-")[0])
-    return Language.DE

@@ -18,6 +18,7 @@ from core.access.rules import Caller, Role, allow, anyone
 from core.clock import day_of
 from core.errors import problems
 from core.idempotency import Answer
+from core.languages import Language
 from core.limits.rules import Limit
 from core.limits.service import limited
 from core.settings import Settings
@@ -29,7 +30,7 @@ from issuers.status.routes import provide_statuses
 from verifiers.checks.places import told
 from verifiers.checks.schemas import OfferShown
 from verifiers.offers import service as offers
-from verifiers.offers.words import asked, words
+from verifiers.offers.words import words
 from verifiers.presentations import answering as answers
 from verifiers.presentations import service
 from verifiers.presentations.asking import MEDIA_TYPE, REQUESTS, RETURN
@@ -130,13 +131,12 @@ async def ask_wallet(
 )
 async def read_presentation(
     *,
-    request: Request[Any, Any, Any],
     watch: FromPath[str],
     desk: NamedDependency[Desk],
+    language: NamedDependency[Language],
 ) -> OutcomeView:
     """Hear how a question stands. Who has its address may ask, for a quarter of an hour; poll each second or two."""
     found = await service.outcome(desk, watch)
-    language = asked(request.headers.get("accept-language"))
     applying = await _applying(desk.session, found, desk.now, desk.settings)
     return OutcomeView(
         status=found.status,

@@ -2,18 +2,18 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from litestar import Request, Router, post
+from litestar import Router, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow
 from core.errors import problems
+from core.languages import Language
 from core.settings import Settings
 from core.vault import Vault
-from verifiers.offers.words import asked, words
+from verifiers.offers.words import words
 from verifiers.redemptions import service
 from verifiers.redemptions.schemas import NewRedemption, NewUndoing, RedemptionView
 
@@ -29,7 +29,7 @@ WORDS = words(Path(__file__).with_name("words.yaml"))
 )
 async def redeem_offer(
     data: JSONBody[NewRedemption],
-    request: Request[Any, Any, Any],
+    language: NamedDependency[Language],
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
     *,
@@ -44,7 +44,7 @@ async def redeem_offer(
     redeemed = await service.redeem(
         session, vault, settings, caller, receipt=data.receipt, offer_id=data.offer_id, now=now
     )
-    return _told(redeemed, request)
+    return _told(redeemed, language)
 
 
 @post(
@@ -56,7 +56,7 @@ async def redeem_offer(
 )
 async def undo_redemption(
     data: JSONBody[NewUndoing],
-    request: Request[Any, Any, Any],
+    language: NamedDependency[Language],
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
     *,
@@ -64,11 +64,10 @@ async def undo_redemption(
     now: NamedDependency[datetime],
 ) -> RedemptionView:
     """Give a use back that this scanner took within the last five minutes."""
-    return _told(await service.undo(session, vault, caller, undo=data.undo, now=now), request)
+    return _told(await service.undo(session, vault, caller, undo=data.undo, now=now), language)
 
 
-def _told(redeemed: service.Redeemed, request: Request[Any, Any, Any]) -> RedemptionView:
-    language = asked(request.headers.get("accept-language"))
+def _told(redeemed: service.Redeemed, language: Language) -> RedemptionView:
     return RedemptionView(
         outcome=redeemed.outcome,
         reason=redeemed.reason,

@@ -1,10 +1,9 @@
 """The doors to the holder's card and a phone's batch."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from litestar import Request, Router, get, post
+from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,26 +11,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.access.rules import Caller, Role, allow
 from core.errors import problems
 from core.jose import b64url
-from core.pages import language_of
+from core.languages import Language
 from core.settings import Settings
 from core.vault import Vault
 from wallet.cards import service
 from wallet.cards.schemas import CardKind, CardsView, CardView, SignedCardView, TopUp
 
 
-@get("/card", operation_id="readCard", responses=problems(401, 403, 404))
+@get("/card", operation_id="readCard", responses=problems(400, 401, 403, 404))
 async def read_card(
-    request: Request[Any, Any, Any],
+    language: NamedDependency[Language],
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
     settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
 ) -> CardView:
-    """The one neutral card, with what it brings, why, and until when.
-
-    The language is the first of Accept-Language that we speak, or `?lang=de|de-simple|en`.
-    """
-    return await service.show(session, caller, language_of(request), settings=settings, now=now)
+    """The one neutral card, with what it brings, why, and until when."""
+    return await service.show(session, caller, language, settings=settings, now=now)
 
 
 @post(

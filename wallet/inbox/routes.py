@@ -1,35 +1,31 @@
 """The doors to the inbox."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from litestar import Request, Router, get, post
+from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow
 from core.errors import problems
-from core.pages import language_of
+from core.languages import Language
 from core.settings import Settings
 from wallet.inbox import service
 from wallet.inbox.schemas import InboxView
 
 
-@get("/inbox", operation_id="readInbox", responses=problems(401, 403, 404))
+@get("/inbox", operation_id="readInbox", responses=problems(400, 401, 403, 404))
 async def read_inbox(
-    request: Request[Any, Any, Any],
+    language: NamedDependency[Language],
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
     settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
 ) -> InboxView:
-    """What the city has told the caller and those for whom they act; with Acting-For, one of them.
-
-    The language is the first of Accept-Language that we speak, or `?lang=de|de-simple|en`.
-    """
-    return await service.read(session, caller, language_of(request), settings=settings, now=now)
+    """What the city has told the caller and those for whom they act; with Acting-For, one of them."""
+    return await service.read(session, caller, language, settings=settings, now=now)
 
 
 @post(

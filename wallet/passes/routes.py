@@ -1,10 +1,9 @@
 """The doors to passes for the wallets of Apple and Google; each holder opens them or not."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from litestar import Request, Router, get, post
+from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody
@@ -13,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.access.rules import Caller, Role, allow
 from core.errors import problems
 from core.idempotency import Answer
-from core.pages import language_of
+from core.languages import Language
 from core.settings import Settings
 from core.vault import Vault
 from wallet.passes import service
@@ -45,7 +44,7 @@ async def list_wallet_passes(
 async def make_wallet_pass(
     *,
     data: JSONBody[NewWalletPass],
-    request: Request[Any, Any, Any],
+    language: NamedDependency[Language],
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
     vault: NamedDependency[Vault],
@@ -54,8 +53,7 @@ async def make_wallet_pass(
 ) -> NewWalletPassView:
     """Ask for a pass, or renew it: it gets a code of its own of at most two weeks, and the code before it ends.
 
-    Apple and Google keep what a pass shows; it says nothing of any benefit. The language is the first of
-    Accept-Language that we speak, or `?lang=de|de-simple|en`.
+    Apple and Google keep what a pass shows; it says nothing of any benefit.
     """
     made = await service.make(
         session,
@@ -63,7 +61,7 @@ async def make_wallet_pass(
         caller,
         data.kind,
         with_name=data.with_name,
-        language=language_of(request),
+        language=language,
         settings=settings,
         now=now,
     )
@@ -79,7 +77,7 @@ async def make_wallet_pass(
 async def fetch_wallet_pass(
     *,
     pass_id: FromPath[UUID],
-    request: Request[Any, Any, Any],
+    language: NamedDependency[Language],
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
     vault: NamedDependency[Vault],
@@ -87,9 +85,7 @@ async def fetch_wallet_pass(
     now: NamedDependency[datetime],
 ) -> Answer:
     """The file of a pass for Apple, in the language of the caller."""
-    made = await service.file(
-        session, vault, caller, pass_id, language=language_of(request), settings=settings, now=now
-    )
+    made = await service.file(session, vault, caller, pass_id, language=language, settings=settings, now=now)
     return Answer(made, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, Router, get, post
+from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.access.rules import Caller, Role, allow
 from core.errors import NotFound, problems
 from core.idempotency import Answer
-from core.pages import language_of
+from core.languages import Language
 from core.settings import Settings
 from core.vault import Vault
 from wallet.printing import pdf, picture, service
@@ -74,7 +74,7 @@ async def list_printed_cards(
 async def draw_printed_card(
     *,
     picture_name: FromPath[str],
-    request: Request[Any, Any, Any],
+    language: NamedDependency[Language],
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
     vault: NamedDependency[Vault],
@@ -86,8 +86,6 @@ async def draw_printed_card(
 
     It is as large as a bank card; `size=large` is A4 in large type. The PDF brings its letters, is tagged, and says the
     name as an ID spells it where our fonts lack a letter.
-
-    The language is the first of Accept-Language that we speak, or `?lang=de|de-simple|en`.
     """
     card_id, suffix = _named(picture_name)
     render, media_type = _RENDERERS[suffix]
@@ -98,7 +96,7 @@ async def draw_printed_card(
         card_id,
         render,
         size=size,
-        language=language_of(request),
+        language=language,
         settings=settings,
         now=now,
     )

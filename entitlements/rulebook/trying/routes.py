@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Role, allow
 from core.errors import problems
+from core.languages import Language
 from entitlements.facts.catalogue import vocabulary
 from entitlements.language import RuleError
 from entitlements.rulebook import service
-from entitlements.rulebook.schemas import Language
 
 from .rules import RuleNotReadable, Trial, attempt, person
 from .schemas import NewTrial, TrialView, VocabularyView, plain_facts
@@ -21,7 +21,10 @@ from .schemas import NewTrial, TrialView, VocabularyView, plain_facts
 
 @post("/trials", operation_id="tryRule", status_code=200, responses=problems(400, 401, 403, 422))
 async def try_rule(
-    data: JSONBody[NewTrial], session: NamedDependency[AsyncSession], today: NamedDependency[date]
+    data: JSONBody[NewTrial],
+    session: NamedDependency[AsyncSession],
+    today: NamedDependency[date],
+    language: NamedDependency[Language],
 ) -> TrialView:
     """Try a rule on a made-up person: what both back ends say, why, until when, and the rule in every way to write it.
 
@@ -44,15 +47,15 @@ async def try_rule(
         # A rule may be large, and the second back end opens a database of its own.
         trial = await run_sync(judged)
     except RuleError as error:
-        raise RuleNotReadable([error], data.language, data.expression) from None
-    return TrialView.of(trial, data, day)
+        raise RuleNotReadable([error], language, data.expression) from None
+    return TrialView.of(trial, data, day, language)
 
 
 @get("/vocabulary", operation_id="showVocabulary", responses=problems(400, 401, 403))
 async def show_vocabulary(
     session: NamedDependency[AsyncSession],
     today: NamedDependency[date],
-    language: FromQuery[Language] = Language.DE,
+    language: NamedDependency[Language],
     on: FromQuery[date | None] = None,
 ) -> VocabularyView:
     """See everything that a rule may speak of: facts, households, amounts, kinds of condition, signs and functions."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from core.languages import Language
 from core.schema import Schema
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, REGISTERS, department_to_ask, label_of
 from entitlements.language import Fault, Kind, Known, Result, RuleError, Unknown, show
@@ -15,7 +16,6 @@ from entitlements.language.messages import catalogue
 from entitlements.language.tables import Collect, Hit
 from entitlements.language.tree import CALCULATIONS
 from entitlements.rulebook.programmes import Parameter
-from entitlements.rulebook.schemas import Language
 
 from .rules import Given, Trial, names_in, told_of
 
@@ -77,7 +77,6 @@ class NewTrial(Schema):
         default=False, description="Whether to read silence as the registers' complete lists mean it"
     )
     day: date | None = Field(default=None, description="The day to decide for; today if not given")
-    language: Language = Field(default=Language.DE, description="The language of texts and complaints")
 
     @model_validator(mode="after")
     def _one_rule(self) -> "NewTrial":
@@ -187,8 +186,7 @@ class TrialView(Schema):
     parameters: dict[str, Scalar] = Field(description="The amounts that the rule used")
 
     @classmethod
-    def of(cls, trial: Trial, given: NewTrial, on: date) -> "TrialView":
-        language = given.language
+    def of(cls, trial: Trial, given: NewTrial, on: date, language: Language) -> "TrialView":
         return cls(
             day=on,
             type=str(trial.tree.type),

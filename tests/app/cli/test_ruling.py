@@ -111,7 +111,7 @@ def test_a_rule_can_be_given_as_a_form_or_as_a_table_and_is_shown_as_each() -> N
 
 
 def test_a_mistake_is_shown_under_its_word_and_in_german_if_so_wished() -> None:
-    result = ask("--expr", "sgb2 &&\n  under(birth_dat, 18)", "--language", "de")
+    result = ask("--expr", "sgb2 &&\n  under(birth_dat, 18)", "--lang", "de")
     assert "Zeile 2, Spalte 9: es gibt kein Merkmal birth_dat; meinten Sie birth_date?" in result.output
     assert "\n  under(birth_dat, 18)\n        ^~~~~~~~~" in result.output
 

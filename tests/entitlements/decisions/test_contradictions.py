@@ -79,9 +79,7 @@ async def test_the_person_is_told_in_neutral_words(
         ("de-simple", "Zwei Ämter sagen etwas anderes"),
         ("en", "two offices have told us different things"),
     ):
-        answer = await client.get(
-            f"/v1/decisions/{decision.id}/explanation?language={language}", headers=headers
-        )
+        answer = await client.get(f"/v1/decisions/{decision.id}/explanation?lang={language}", headers=headers)
         (differs,) = answer.json()["contradictions"]
         assert words in differs["text"]
         assert differs["member_id"] is None

@@ -39,7 +39,7 @@ async def at_the_desk(city: City, vault: Vault, person: UUID) -> Headers:
 async def explained(
     client: Client, decision: Decision, headers: Headers, language: str = "de"
 ) -> dict[str, Any]:
-    answer = await client.get(f"/v1/decisions/{decision.id}/explanation?language={language}", headers=headers)
+    answer = await client.get(f"/v1/decisions/{decision.id}/explanation?lang={language}", headers=headers)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 

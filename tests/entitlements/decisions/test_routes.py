@@ -66,10 +66,13 @@ async def test_texts_come_in_the_language_asked_for(
     headers = await citizen(city, vault, family[0])
     said = {}
     for language in ("de", "de-simple", "en"):
-        answer = await client.get(f"/v1/entitlements/?language={language}", headers=headers)
+        answer = await client.get(f"/v1/entitlements/?lang={language}", headers=headers)
         said[language] = by_programme(answer.json())["sozialpass"]["reasons"]
     assert "You receive: basic income support" in str(said["en"])
     assert "Sie bekommen: Grund-Sicherungs-Geld" in str(said["de-simple"])
+    browser = headers | {"Accept-Language": "fr, en-GB;q=0.9, de;q=0.8"}
+    unasked = (await client.get("/v1/entitlements/", headers=browser)).json()
+    assert by_programme(unasked)["sozialpass"]["reasons"] == said["en"]
 
 
 async def test_a_guardian_sees_what_the_child_holds_and_its_money(
@@ -86,7 +89,7 @@ async def test_a_guardian_sees_what_the_child_holds_and_its_money(
         "class_trips": "per_event",
     }
     assert [pots[kind]["balance_cents"] for kind in ("participation", "day_trips")] == [9 * 1500, 0]
-    money = (await client.get("/v1/allowances/?language=en", headers=headers)).json()
+    money = (await client.get("/v1/allowances/?lang=en", headers=headers)).json()
     by_name = {pot["name"]: pot for pot in money["pots"]}
     pot = by_name["Social and cultural participation"]
     assert pot["coming"][0] == {"month": "2026-10-01", "cents": 1500}

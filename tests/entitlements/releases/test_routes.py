@@ -51,11 +51,11 @@ async def test_a_rule_changes_from_draft_to_day_of_force(client: Client, town: O
         "simulation",
     ]
 
-    told = (await client.get(f"{path}/diff?language=de", headers=approver)).json()
+    told = (await client.get(f"{path}/diff?lang=de", headers=approver)).json()
     assert told["content_hash"] == ready["content_hash"]
     texts = [change["text"] for change in told["changes"]]
     assert any("Der Rechtsgrund „bafoeg“ kommt ab 1.1.2027 hinzu" in text for text in texts), texts
-    english = (await client.get(f"{path}/diff?language=en", headers=approver)).json()
+    english = (await client.get(f"{path}/diff?lang=en", headers=approver)).json()
     assert any(
         "The ground “bafoeg” is new from 2027-01-01" in change["text"] for change in english["changes"]
     )
@@ -80,7 +80,7 @@ async def test_a_rule_changes_from_draft_to_day_of_force(client: Client, town: O
     assert rules[-1]["release_id"] == ready["id"]
     assert rules[-1]["author_id"] != rules[-1]["approver_id"]
     # What its approver read stays as it was read.
-    assert (await client.get(f"{path}/diff?language=de", headers=author)).json() == told
+    assert (await client.get(f"{path}/diff?lang=de", headers=author)).json() == told
 
 
 async def test_only_a_second_person_of_the_right_role_approves(

@@ -242,7 +242,7 @@ async def test_the_letter_is_filled_in_completely(family: Family) -> None:
         "BKGG",
     ):
         assert said in letter
-    plain = (await family.client.get(path + "?language=de-simple", headers=await family.guardian())).text
+    plain = (await family.client.get(path + "?lang=de-simple", headers=await family.guardian())).text
     assert "Ich möchte bekommen: Bildungs-Karte" in plain
 
 

@@ -21,7 +21,7 @@ async def rules(database: Database) -> None:
 
 
 async def test_anybody_sees_what_the_city_grants(client: Client) -> None:
-    answer = await client.get("/v1/programmes/?language=en")
+    answer = await client.get("/v1/programmes/?lang=en")
     assert answer.status_code == 200
     named = {one["slug"]: one["name"] for one in answer.json()["programmes"]}
     assert named["dortmund-karte"] == "Dortmund Card"
@@ -30,7 +30,7 @@ async def test_anybody_sees_what_the_city_grants(client: Client) -> None:
 
 
 async def test_plain_german_is_a_language(client: Client) -> None:
-    answer = await client.get("/v1/programmes/?language=de-simple")
+    answer = await client.get("/v1/programmes/?lang=de-simple")
     assert "Bildungs-Karte" in [one["name"] for one in answer.json()["programmes"]]
 
 
@@ -51,4 +51,4 @@ async def test_an_unknown_programme_is_not_found(client: Client) -> None:
 
 
 async def test_an_unknown_language_is_refused(client: Client) -> None:
-    assert (await client.get("/v1/programmes/?language=tlh")).status_code == 400
+    assert (await client.get("/v1/programmes/?lang=tlh")).status_code == 400

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.languages import Language
 from core.vault import MemoryVault
 from issuers.credentials.card import MOST_INDEX, MOST_LIST, CardId
 from verifiers.checks.places import Post, Shown
@@ -15,7 +16,7 @@ from verifiers.checks.receipts import LENGTH, Receipt, Receipts
 from verifiers.checks.routes import answer
 from verifiers.checks.rules import Judgement, Offer, Outcome, Place, Reason, outcome_of
 from verifiers.checks.service import Verdict
-from verifiers.offers.rules import Language, OfferKind
+from verifiers.offers.rules import OfferKind
 from wallet.codes.text import Kind
 
 NOW = datetime(2026, 9, 16, 10, tzinfo=UTC)

@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from verifiers.offers.rules import Language, Period, bits_of, ends_at, span_of, text_in
-from verifiers.offers.words import asked
+from core.languages import Language
+from verifiers.offers.rules import Period, bits_of, ends_at, span_of, text_in
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -37,22 +37,3 @@ def test_a_tariff_that_is_gone_adds_nothing() -> None:
 def test_german_stands_in_for_a_missing_text() -> None:
     assert text_in({"de": "Frei", "en": "Free"}, Language.DE_SIMPLE) == "Frei"
     assert text_in({"de": "Frei", "en": "Free"}, Language.EN) == "Free"
-
-
-@pytest.mark.parametrize(
-    ("header", "language"),
-    [
-        (None, Language.DE),
-        ("", Language.DE),
-        ("en", Language.EN),
-        ("en-US,en;q=0.9,de;q=0.8", Language.EN),
-        ("de-DE", Language.DE),
-        ("de-simple", Language.DE_SIMPLE),
-        ("DE-Simple-DE", Language.DE_SIMPLE),
-        ("tr, uk;q=0.9", Language.DE),
-        ("fr,en", Language.EN),
-        (";;,,q", Language.DE),
-    ],
-)
-def test_the_first_of_our_languages_is_taken(header: str | None, language: Language) -> None:
-    assert asked(header) is language

@@ -34,16 +34,17 @@ async def author(database: Database, vault: Vault) -> dict[str, str]:
     return await sign_in(database, vault, NOON, Role.RULE_AUTHOR)
 
 
-async def tried(client: Client, author: dict[str, str], **trial: Any) -> dict[str, Any]:
-    answer = await client.post("/v1/rules/trials", json=trial, headers=author)
+async def tried(client: Client, author: dict[str, str], lang: str = "", **trial: Any) -> dict[str, Any]:
+    path = f"/v1/rules/trials?lang={lang}" if lang else "/v1/rules/trials"
+    answer = await client.post(path, json=trial, headers=author)
     assert answer.status_code == 200, answer.text
     said: dict[str, Any] = answer.json()
     assert said["agree"]
     return said
 
 
-async def refused(client: Client, author: dict[str, str], **trial: Any) -> dict[str, Any]:
-    answer = await client.post("/v1/rules/trials", json=trial, headers=author)
+async def refused(client: Client, author: dict[str, str], lang: str = "", **trial: Any) -> dict[str, Any]:
+    answer = await client.post("/v1/rules/trials", json=trial, headers=author | {"Accept-Language": lang})
     assert answer.status_code == 422, answer.text
     assert answer.json()["type"] == "urn:citycard:problem:rule-not-readable"
     mistake: dict[str, Any] = answer.json()["errors"][0]
@@ -78,7 +79,7 @@ async def test_a_rule_comes_back_as_text_as_form_and_as_table(client: Client, au
 
 
 async def test_what_is_missing_is_named_with_whom_to_ask(client: Client, author: dict[str, str]) -> None:
-    said = await tried(client, author, expression="sgb2 && kiz", facts={"sgb2": True}, language="en")
+    said = await tried(client, author, expression="sgb2 && kiz", facts={"sgb2": True}, lang="en")
     assert said["sql"]["unknown"] == ["kiz"]
     assert said["missing"] == [
         {"fact": "kiz", "label": "child supplement (Kinderzuschlag)", "ask": "familienkasse"}
@@ -116,7 +117,7 @@ async def test_a_mistake_says_where_and_what_to_write_instead(client: Client, au
     assert mistake["params"]["suggestion"] == "sgb12_gsi"
     assert mistake["text"] == "es gibt kein Merkmal sgb12_gsy; meinten Sie sgb12_gsi?"
     assert mistake["excerpt"] == "  sgb12_gsy\n  ^~~~~~~~~"
-    english = await refused(client, author, expression="household_need > 100", language="en")
+    english = await refused(client, author, expression="household_need > 100", lang="en")
     assert english["text"] == "cents and int cannot be compared; write an amount of money as cents(1500)"
 
 
@@ -177,7 +178,7 @@ async def test_a_value_of_another_type_is_refused_without_repeating_it(
 
 
 async def test_a_page_can_be_built_from_the_vocabulary(client: Client, author: dict[str, str]) -> None:
-    answer = await client.get("/v1/rules/vocabulary?language=en&on=2026-09-01", headers=author)
+    answer = await client.get("/v1/rules/vocabulary?lang=en&on=2026-09-01", headers=author)
     assert answer.status_code == 200
     said = answer.json()
     facts = {fact["name"]: fact for fact in said["facts"]}
@@ -191,9 +192,7 @@ async def test_a_page_can_be_built_from_the_vocabulary(client: Client, author: d
     assert limits["route_limit_sek1"]["value"] == 3500
     assert {sign["name"]: sign["label"] for sign in said["operators"]}["<="] == "is at most"
     for language in ("de", "de-simple"):
-        assert (
-            await client.get(f"/v1/rules/vocabulary?language={language}", headers=author)
-        ).status_code == 200
+        assert (await client.get(f"/v1/rules/vocabulary?lang={language}", headers=author)).status_code == 200
 
 
 async def test_only_those_who_write_or_approve_rules_try_them(
