@@ -243,13 +243,12 @@ class _Book:
             self.programmes.append(_Programme(version, place, depths[version.programme], due))
         self.by_name = {one.version.programme: one for one in self.programmes}
         # Programmes that rest on the same grounds ask once which of them counts.
-        same: dict[tuple[Any, ...], str] = {}
-        self.heads = [
-            same.setdefault(
-                (one.version.hit, *(ground.when for ground in one.version.grounds)), one.label("h")
-            )
+        same: dict[tuple[Any, ...], _Programme] = {}
+        self.first = [
+            same.setdefault((one.version.hit, *(ground.when for ground in one.version.grounds)), one)
             for one in self.programmes
         ]
+        self.heads = [one.label("h") for one in self.first]
         self.may_miss: frozenset[str] = frozenset()
         self.may_fail: frozenset[str] = frozenset()
         self.parts: list[Subquery] = []
@@ -262,9 +261,17 @@ class _Book:
         """Every tree of which a decision is made today, by its label."""
         version = one.version
         yield from ((one.label("q", n), r.when) for n, r in enumerate(version.requirements))
-        yield from ((one.label("g", n), g.when) for n, g in enumerate(version.grounds))
+        if self.asks(one):
+            yield from zip(self.grounds(one), (ground.when for ground in version.grounds), strict=True)
         yield from ((one.label("r", n), r.when) for n, r in enumerate(version.referrals))
         yield from self.asked_of_granted(one)
+
+    def asks(self, one: _Programme) -> bool:
+        """Whether it is the first that rests on its grounds."""
+        return self.first[one.place] is one
+
+    def grounds(self, one: _Programme) -> list[str]:
+        return [self.first[one.place].label("g", n) for n, _ in enumerate(one.version.grounds)]
 
     def asked_of_granted(self, one: _Programme) -> Iterator[tuple[str, Tree]]:
         version = one.version
@@ -301,7 +308,8 @@ class _Book:
         self.may_miss, self.may_fail = values.may_miss, values.may_fail
         parts: list[tuple[Compiled, date | None]] = [(values, None)]
         layer = values.select.offset(_number(0)).subquery(f"{self.prefix}_0")
-        layer = self.next(layer, self.first_look(layer))
+        grounds = frozenset(label for one in self.programmes for label in self.grounds(one))
+        layer = self.next(layer, self.first_look(layer), without=grounds | {g + MISSING for g in grounds})
         for depth in range(1 + max((one.depth for one in self.programmes), default=0)):
             some = [one for one in self.programmes if one.depth == depth]
             layer = self.next(layer, [self.decided(layer, one).label(one.label("o")) for one in some])
@@ -394,11 +402,12 @@ class _Book:
         self.parts.append(part)
         return source.outerjoin(part, part.c.key == decided.c.key)
 
-    def next(self, layer: Subquery, more: Sequence[Any]) -> Subquery:
-        """The same rows with more columns. The offset keeps what has a name from being worked out again for
+    def next(self, layer: Subquery, more: Sequence[Any], without: Collection[str] = frozenset()) -> Subquery:
+        """The same rows with more columns, and without those that nobody asks for any more. The offset keeps what has a name from being worked out again for
         whoever says the name.
         """
-        return select(*layer.c, *more).offset(_number(0)).subquery(f"{layer.name}x")
+        kept = (column for column in layer.c if column.name not in without)
+        return select(*kept, *more).offset(_number(0)).subquery(f"{layer.name}x")
 
     def settled(self, layer: Subquery) -> CTE:
         """What was decided, as a table: whoever asks for more begins with it."""
@@ -412,7 +421,7 @@ class _Book:
             if lacks:
                 whens.append((and_(decision > _number(0), or_(*lacks)), _number(1)))
             opens += [when for when, _ in whens]
-            columns += [decision, layer.c[one.label("f")]]
+            columns.append(decision)
         columns += [layer.c[head] for head in sorted(set(self.heads))]
         paid = [layer.c[one.label("o")] > _number(0) for one in self.programmes if one.due]
         # As numbers that are compared, because of those a planner expects few.
@@ -441,20 +450,21 @@ class _Book:
     # --- the decision ----------------------------------------------------------------------------------------
 
     def first_look(self, layer: Subquery) -> list[Any]:
-        """Which requirements fail, and which ground counts: 0 for none, below 0 for one that is unknown or a fault."""
+        """Which ground counts: 0 for none, below 0 for one that is unknown or a fault."""
         found: list[Any] = []
         for one in self.programmes:
-            if self.heads[one.place] == one.label("h"):
+            if self.asks(one):
                 found.append(self.ground(layer, one).label(one.label("h")))
-            failing = [
-                case((not_(layer.c[one.label("q", n)]), _number(1 << n)), else_=_number(0))
-                for n, _ in enumerate(one.version.requirements)
-            ]
-            found.append((sum(failing[1:], failing[0]) if failing else _number(0)).label(one.label("f")))
         return found
 
+    def failing(self, layer: Subquery, one: _Programme) -> tuple[list[Expression], Expression]:
+        """What says that a requirement fails, and which ones, as a number that is asked only then."""
+        fails = [not_(layer.c[one.label("q", n)]) for n, _ in enumerate(one.version.requirements)]
+        which = [case((failed, _number(1 << n)), else_=_number(0)) for n, failed in enumerate(fails)]
+        return fails, sum(which[1:], which[0]) if which else _number(0)
+
     def ground(self, layer: Subquery, one: _Programme) -> Expression:
-        labels = [one.label("g", n) for n, _ in enumerate(one.version.grounds)]
+        labels = self.grounds(one)
         whens: list[tuple[Any, Any]] = []
         opens: list[tuple[Any, Any]] = []
         for n, label in enumerate(labels):
@@ -475,7 +485,7 @@ class _Book:
     def decided(self, layer: Subquery, one: _Programme) -> Expression:
         """The decision as a number, in the order of `rules._judge`."""
         version = one.version
-        failing, ground = layer.c[one.label("f")], layer.c[self.heads[one.place]]
+        ground, (failed, which) = layer.c[self.heads[one.place]], self.failing(layer, one)
         required = [one.label("q", n) for n, _ in enumerate(version.requirements)]
         whens: list[tuple[Any, Any]] = [(layer.c.dead, _number(_DIED))]
         for k, needed in enumerate(version.depends_on):
@@ -495,11 +505,11 @@ class _Book:
             for n, referral in enumerate(version.referrals)
         ]
         whens += [(when, number) for when, number, always in referrals if always]
-        fails = or_(failing != _number(0), ground == _number(0))
+        fails = or_(ground == _number(0), *failed)
         known = [layer.c[label] for label in required]
         whens += [(and_(fails, *known, when), number) for when, number, _ in referrals]
         none = case((ground == _number(0), _number(1)), else_=_number(0))
-        whens.append((fails, _number(_REFUSED) - (failing * _number(2) + none)))
+        whens.append((fails, _number(_REFUSED) - (Grouping(which) * _number(2) + none)))
         unknown = [self.unknown(layer, label) for label in required if label in self.may_miss]
         whens.append((or_(*unknown, ground == _number(_UNKNOWN)), _number(_MISSING)))
         faults = [layer.c[label].is_(None) for label in required if self.opens(label)]
@@ -535,7 +545,7 @@ class _Book:
 
     def masks_of_open(self, layer: Subquery, one: _Programme) -> Expression | None:
         required = [self.mask(layer, one.label("q", n)) for n, _ in enumerate(one.version.requirements)]
-        masks = [self.mask(layer, one.label("g", n)) for n, _ in enumerate(one.version.grounds)]
+        masks = [self.mask(layer, label) for label in self.grounds(one)]
         missing = _any(masks)
         if missing is not None:
             if one.version.hit == "first":
@@ -627,7 +637,7 @@ class _Book:
     def essence(self, layer: Subquery, one: _Programme) -> Expression:
         """Added up from a number for each thing that is said; whose sum is the same says the same."""
         name, decision, missing = one.version.programme, layer.c[one.label("z")], layer.c[one.label("w")]
-        said = case(*self.words(layer, one), else_=_whole(_mark(name, "nothing")))
+        said = self.words(layer, one)
         misses = case(
             (missing != _number(0), self.weighed(missing, name, "missing", sorted(self.bits.items()))),
             else_=_whole(0),
@@ -645,48 +655,64 @@ class _Book:
         high = Grouping(Grouping(amount.bitwise_rshift(_number(40))).bitwise_and(_number(_UPPER)))
         return Grouping(low * lower + mid * middle + high * upper)
 
-    def words(self, layer: Subquery, one: _Programme) -> Iterator[tuple[Any, Expression]]:
-        """What is said for each number that a decision can have, the frequent ones first."""
+    def words(self, layer: Subquery, one: _Programme) -> Expression:
+        """What is said for each number that a decision can have; first it is asked of which sort it is."""
         version, decision = one.version, layer.c[one.label("z")]
+        statute = version.origin.statute
+
+        def mark(*said: object) -> Expression:
+            return _whole(_mark(version.programme, *said))
+
+        tariffs = tuple(tariff.name for tariff in version.tariffs if tariff.when is None)
+        granted: list[tuple[Any, Any]] = [
+            (
+                decision == _number(n + 1),
+                mark("granted", ground.name, ground.payer, ground.reason, ground.origin.statute, tariffs),
+            )
+            for n, ground in enumerate(version.grounds)
+        ]
+        others: list[tuple[Any, Any]] = []
+        for k, needed in enumerate(version.depends_on):
+            others.append((decision == _number(_OTHER_FIRST - k), mark("first", needed.programme, statute)))
+            others.append((decision == _number(_OTHER_OPEN - k), mark("open", needed.programme, statute)))
+        others += [
+            (decision == _number(_MISSING), mark("undetermined")),
+            (decision == _number(_PARTLY), mark("partly")),
+            (decision == _number(_FAULT), mark("fault", statute)),
+            (decision == _number(_DIED), mark("died")),
+        ]
+        for n, referral in enumerate(version.referrals):
+            said = (referral.reason, referral.origin.statute)
+            others.append((decision == _number(_REFERRED - n), mark("referred", *said)))
+        nothing = _whole(_mark(version.programme, "nothing"))
+        sorts = [(decision < _number(_REFUSED), self.refused(decision, version))]
+        if granted:
+            sorts.append((decision > _number(0), case(*granted, else_=nothing)))
+        return case(*sorts, *others, else_=nothing)
+
+    def refused(self, decision: Expression, version: RuleVersion) -> Expression:
+        """What is said of the requirements that fail, and of grounds of which there is none."""
 
         def mark(*said: object) -> Expression:
             return _whole(_mark(version.programme, *said))
 
         required = [(r.reason, r.origin.statute) for r in version.requirements]
-        otherwise, statute = (version.otherwise, version.origin.statute), version.origin.statute
+        otherwise = (version.otherwise, version.origin.statute)
         if 2 << len(required) <= _MANY:
             numbers = sorted(range(1, 2 << len(required)), key=lambda number: number.bit_count())
+            whens: list[tuple[Any, Any]] = []
             for number in numbers:
                 reasons = [required[n] for n in range(len(required)) if number >> (n + 1) & 1]
                 reasons += [otherwise] if number & 1 else []
-                yield decision == _number(_REFUSED - number), mark("refused", *reasons)
-        for n, ground in enumerate(version.grounds):
-            tariffs = tuple(tariff.name for tariff in version.tariffs if tariff.when is None)
-            said = (ground.name, ground.payer, ground.reason, ground.origin.statute)
-            yield decision == _number(n + 1), mark("granted", *said, tariffs)
-        yield decision == _number(_MISSING), mark("undetermined")
-        yield decision == _number(_PARTLY), mark("partly")
-        yield decision == _number(_FAULT), mark("fault", statute)
-        yield decision == _number(_DIED), mark("died")
-        for k, needed in enumerate(version.depends_on):
-            yield decision == _number(_OTHER_FIRST - k), mark("first", needed.programme, statute)
-            yield decision == _number(_OTHER_OPEN - k), mark("open", needed.programme, statute)
-        for n, referral in enumerate(version.referrals):
-            yield (
-                decision == _number(_REFERRED - n),
-                mark("referred", referral.reason, referral.origin.statute),
-            )
-        if 2 << len(required) > _MANY:
-            failing = layer.c[one.label("f")]
-            nothing = layer.c[self.heads[one.place]] == _number(0)
-            said_all: list[Expression] = [
-                mark("refused"),
-                case((nothing, mark("otherwise", otherwise)), else_=_whole(0)),
-            ]
-            for n, reason in enumerate(required):
-                bit = failing.bitwise_and(_number(1 << n)) != _number(0)
-                said_all.append(case((bit, mark("reason", n, reason)), else_=_whole(0)))
-            yield decision < _number(_REFUSED), _sum(said_all)
+                whens.append((decision == _number(_REFUSED - number), mark("refused", *reasons)))
+            return case(*whens, else_=mark("nothing"))
+        number = Grouping(_number(_REFUSED) - decision)
+
+        def when(bit: int, said: Expression) -> Expression:
+            return case((number.bitwise_and(_number(1 << bit)) != _number(0), said), else_=_whole(0))
+
+        reasons_said = [when(n + 1, mark("reason", n, reason)) for n, reason in enumerate(required)]
+        return _sum([mark("refused"), when(0, mark("otherwise", otherwise)), *reasons_said])
 
     def pieces(self, layer: Subquery, one: _Programme) -> Iterator[Expression]:
         """What a granted programme brings under conditions, or in amounts, each as a number of its own."""

@@ -113,9 +113,12 @@ class Layers:
         for beside in self.beside if number == self.level else ():
             group = beside.build(layer).cte(beside.name)
             source = source.outerjoin(group, column(beside.own) == column(beside.theirs))
-        found = (
-            made[name].label(name) if name in made else self.columns[name] for name in self._order(needed)
+        # Of a table it is read until the last column that is asked for: what most look at comes first.
+        often = frozenset(name for beside in self.beside for name in (*beside.uses, beside.own))
+        order = (
+            sorted(self._order(needed), key=lambda name: name not in often) if kept else self._order(needed)
         )
+        found = (made[name].label(name) if name in made else self.columns[name] for name in order)
         hint = "MATERIALIZED" if kept else "NOT MATERIALIZED"
         return select(*found).select_from(source).cte(f"{self.prefix}{number + 1}").prefix_with(hint)
 

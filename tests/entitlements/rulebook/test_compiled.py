@@ -269,8 +269,8 @@ MUTANTS = {
         "whens.extend(some)",
     ),
     "what is missing outweighs a refusal": (
-        "fails = or_(failing != _number(0), ground == _number(0))",
-        "fails = and_(or_(failing != _number(0), ground == _number(0)), ground != _number(_UNKNOWN))",
+        "fails = or_(ground == _number(0), *failed)",
+        "fails = and_(or_(ground == _number(0), *failed), ground != _number(_UNKNOWN))",
     ),
     "a referral replaces any refusal": (
         "whens += [(and_(fails, *known, when), number)",
@@ -279,6 +279,10 @@ MUTANTS = {
     "a referral in any case waits for a refusal": (
         "whens += [(when, number) for when, number, always in referrals if always]",
         "pass",
+    ),
+    "which requirements fail is mixed up": (
+        "case((failed, _number(1 << n)), else_=_number(0))",
+        "case((failed, _number(1)), else_=_number(0))",
     ),
     "a fault is taken for missing": (
         "return layer.c[label + MISSING] != _number(0)",
