@@ -103,7 +103,9 @@ FOURTH = """\
     versions:
       - from: 2020-01-01
         statute: Satzung § 1
-        requires: [{when: "under(birth_date, 18)", reason: no_education_part, statute: § 2}]
+        requires:
+          - {when: "under(birth_date, 18)", reason: no_education_part, statute: § 2}
+          - {when: main_residence, reason: no_main_residence, statute: § 2}
         hit: any
         grounds: [{name: g, when: "!address_blocked", reason: no_ground, statute: § 4}]
         otherwise: no_ground
