@@ -114,7 +114,7 @@ async def _do(running: Running, uri: str, index: int, act: Act) -> Done:
                 case Act.SUSPEND:
                     await pausing.pause(session, None, credential, settings=settings, now=now)
                 case Act.RESUME:
-                    await pausing.resume(session, None, credential, now=now)
+                    await pausing.resume(session, None, credential, settings=settings, now=now)
             after = await pausing.status_at(session, place)
             return Done(
                 credential=str(credential.id),

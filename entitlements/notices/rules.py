@@ -26,6 +26,16 @@ _MONTHS = {
     ),
 }  # fmt: skip
 
+_CARRIERS = {
+    "phone": {"de": "auf dem Telefon", "de-simple": "auf dem Telefon", "en": "on your phone"},
+    "paper": {"de": "auf Papier", "de-simple": "aus Papier", "en": "on paper"},
+    "wallet": {
+        "de": "in Ihrer digitalen Brieftasche",
+        "de-simple": "in Ihrer digitalen Brief-Tasche",
+        "en": "in your digital wallet",
+    },
+}
+
 
 class Param(StrEnum):
     """What a placeholder stands for, and so how it is written."""
@@ -36,6 +46,8 @@ class Param(StrEnum):
     CENTS = "cents"
     FACT = "fact"
     REGISTER = "register"
+    CARRIER = "carrier"
+    """What a card is on: the phone, paper, a wallet of others."""
 
 
 class TextsError(ValueError):
@@ -105,6 +117,8 @@ def render(code: str, params: Mapping[str, Any], language: str, names: Mapping[s
                 written[name] = cents_in_words(int(params[name]), language)
             case Param.FACT | Param.REGISTER:
                 written[name] = label_of(params[name], language, on)
+            case Param.CARRIER:
+                written[name] = _CARRIERS[params[name]][language]
             case Param.PROGRAMME | Param.ALLOWANCE:
                 written[name] = names.get(params[name], params[name])
     text = template.texts[language]

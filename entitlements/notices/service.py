@@ -127,6 +127,18 @@ async def get(session: AsyncSession, notice_id: UUID) -> Notice | None:
     return await session.get(Notice, notice_id)
 
 
+async def last_told(
+    session: AsyncSession, person_id: UUID, codes: Iterable[str], **params: str
+) -> Notice | None:
+    """The newest notice of these kinds and with these parameters that was owed to a person."""
+    rows = await session.execute(
+        select(Notice)
+        .where(col(Notice.person_id) == person_id, col(Notice.code).in_(list(codes)))
+        .order_by(col(Notice.owed_at).desc(), col(Notice.id).desc())
+    )
+    return next((one for one in rows.scalars() if params.items() <= one.params.items()), None)
+
+
 async def of_ids(session: AsyncSession, notice_ids: Iterable[UUID]) -> dict[UUID, Notice]:
     """The notices of these ids, as they stand in the database now."""
     rows = await session.execute(

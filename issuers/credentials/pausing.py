@@ -11,15 +11,22 @@ from sqlmodel import col
 
 from core.access.rules import Caller
 from core.audit.service import note
+from core.clock import day_of
 from core.errors import Conflict, NotFound
 from core.settings import Settings
+from entitlements.notices import service as notices
 from issuers.credentials.models import Credential
+from issuers.credentials.rules import CredentialKind
 from issuers.credentials.service import subject_ids
 from issuers.status.models import Place
 from issuers.status.rules import Status
 from issuers.status.service import Numbered, set_status
 
 log = structlog.get_logger("credentials")
+
+CARRIERS = {CredentialKind.CARD: "phone", CredentialKind.PRINTED: "paper", CredentialKind.SD_JWT: "wallet"}
+"""What a holder has the card on; a notice names no number that nobody knows."""
+TOLD = {Status.SUSPENDED: "card.suspended", Status.VALID: "card.resumed"}
 
 
 class TakenBack(Conflict):
@@ -67,17 +74,20 @@ async def suspended(session: AsyncSession, credentials: Collection[Credential]) 
 async def pause(
     session: AsyncSession, caller: Caller | None, credential: Credential, *, settings: Settings, now: datetime
 ) -> bool:
-    """Suspends a credential: verifiers refuse it until it is resumed. Doing it twice changes nothing."""
+    """Suspends a credential: verifiers refuse it until it is resumed, and its holder is told.
+
+    Doing it twice changes nothing.
+    """
     if settings.status_bits == 1:
         raise NoSuspension
-    return await _turn(session, caller, credential, Status.SUSPENDED, now=now)
+    return await _turn(session, caller, credential, Status.SUSPENDED, settings=settings, now=now)
 
 
 async def resume(
-    session: AsyncSession, caller: Caller | None, credential: Credential, *, now: datetime
+    session: AsyncSession, caller: Caller | None, credential: Credential, *, settings: Settings, now: datetime
 ) -> bool:
-    """Lets a suspended credential count again."""
-    return await _turn(session, caller, credential, Status.VALID, now=now)
+    """Lets a suspended credential count again, and tells its holder."""
+    return await _turn(session, caller, credential, Status.VALID, settings=settings, now=now)
 
 
 async def of_subject(
@@ -92,7 +102,13 @@ async def of_subject(
 
 
 async def _turn(
-    session: AsyncSession, caller: Caller | None, credential: Credential, status: Status, *, now: datetime
+    session: AsyncSession,
+    caller: Caller | None,
+    credential: Credential,
+    status: Status,
+    *,
+    settings: Settings,
+    now: datetime,
 ) -> bool:
     if credential.revoked_at is not None:
         raise TakenBack
@@ -101,5 +117,19 @@ async def _turn(
     if turned:
         done = "credential.suspended" if status is Status.SUSPENDED else "credential.resumed"
         note(session, caller, done, ("credential", credential.id), now=now)
+        await _tell(session, credential, status, day=day_of(now, settings.zone), now=now)
         log.info(done, credential=str(credential.id))
     return turned
+
+
+async def _tell(
+    session: AsyncSession, credential: Credential, status: Status, *, day: date, now: datetime
+) -> None:
+    """Owes the holder a notice, unless the last thing they were told of cards like this one was the same today.
+
+    A phone holds eight cards; whoever suspends them all says so once.
+    """
+    said = {"carrier": CARRIERS[credential.kind], "day": day.isoformat()}
+    before = await notices.last_told(session, credential.person_id, TOLD.values(), carrier=said["carrier"])
+    if before is None or (before.code, before.params) != (TOLD[status], said):
+        await notices.owe(session, credential.person_id, TOLD[status], said, now=now)

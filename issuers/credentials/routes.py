@@ -66,7 +66,10 @@ async def suspend_credential(
     today: NamedDependency[date],
     now: NamedDependency[datetime],
 ) -> CredentialView:
-    """Suspend one credential while something is looked into: verifiers refuse it until it is resumed."""
+    """Suspend one credential while something is looked into: verifiers refuse it until it is resumed.
+
+    The holder is told, also when it counts again.
+    """
     credential = await pausing.of_subject(session, caller, credential_id, today=today)
     await pausing.pause(session, caller, credential, settings=settings, now=now)
     return _view(credential, suspended=True)
@@ -83,12 +86,13 @@ async def resume_credential(
     credential_id: FromPath[UUID],
     caller: NamedDependency[Caller],
     session: NamedDependency[AsyncSession],
+    settings: NamedDependency[Settings],
     today: NamedDependency[date],
     now: NamedDependency[datetime],
 ) -> CredentialView:
     """Let a suspended credential count again; doing it twice changes nothing."""
     credential = await pausing.of_subject(session, caller, credential_id, today=today)
-    await pausing.resume(session, caller, credential, now=now)
+    await pausing.resume(session, caller, credential, settings=settings, now=now)
     return _view(credential, suspended=False)
 
 

@@ -25,6 +25,7 @@ SAMPLE = {
     Param.CENTS: 4500,
     Param.FACT: "sgb2",
     Param.REGISTER: "jobcenter",
+    Param.CARRIER: "paper",
 }
 NAMES = {"dortmund-karte": "Dortmund-Karte", "participation": "Teilhabe"}
 
