@@ -20,7 +20,8 @@ from entitlements.rulebook.programmes import Rulebook
 from . import rules
 from .models import Problem, Progress, Simulation
 from .rules import AGE, DISTRICT, TOTAL, Change, Counted, Month
-from .statements import Comparison, Side, plainly, side_of
+from .statements import Comparison, plainly, side_of
+from .together import Side
 
 MONTHS_IN_A_YEAR = 12
 
@@ -141,7 +142,7 @@ async def look_ahead(
     """What is held on a day by each programme, against the day before that was looked at (None: the first)."""
     after = side_of(book, day)
     names = [version.programme for version in after.versions]
-    then = Comparison(side_of(book, last or day), after, programmes=names)
+    then = Comparison(side_of(book, last or day), after, programmes=names, two_days=True)
     given = then.bind(last or day, await alone_on(session, today), later=day)
     columns: list[Any] = []
     for n, name in enumerate(names):

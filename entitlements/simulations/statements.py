@@ -1,4 +1,4 @@
-"""Two rulebooks over everybody as one statement: each decided by itself, and joined person by person."""
+"""Two rulebooks over everybody as one statement, and what becomes of each person."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,35 +30,19 @@ from sqlalchemy.types import Date
 from entitlements.facts.catalogue import CATALOGUE
 from entitlements.facts.models import CURRENT
 from entitlements.facts.rows import CURRENT_ROWS
-from entitlements.language import Tree, Value
+from entitlements.language import Tree
 from entitlements.language.sql import Compiled, compile_rules
 from entitlements.rulebook.compiled import ALLOWANCE, CHARGE, GROUND, OUTCOME, CompiledBook, compile_book
 from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
 
 from . import rules
 from .rules import Change
+from .together import Side, together
 
 Expression = ColumnElement[Any]
 DATED = replace(CURRENT_ROWS, current=False)
 """The wide rows as they stand today, asked about a later day: of each fact it is looked until when it holds."""
 _BORN = "simulation_born_"
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """The rules and amounts of one day."""
-
-    versions: tuple[RuleVersion, ...]
-    """Those that others depend on first."""
-    parameters: Mapping[str, Value]
-
-    def says(self, programme: str) -> tuple[str, tuple[tuple[str, Value], ...]] | None:
-        """What decides a programme: its rule and the amounts that it uses; None where it has none."""
-        version = next((v for v in self.versions if v.programme == programme), None)
-        if version is None:
-            return None
-        used = {name for tree in version.trees() for name in tree.parameters()}
-        return version.rule_hash, tuple(sorted((n, v) for n, v in self.parameters.items() if n in used))
 
 
 def side_of(book: Rulebook, on: date) -> Side:
@@ -93,8 +77,8 @@ def needed_for(side: Side, programmes: Sequence[str]) -> Side:
 
 
 @dataclass(frozen=True, slots=True)
-class _Decided:
-    """One side, compiled: its rows, and the amounts that are paid once a year beside them."""
+class _Statement:
+    """A rulebook, compiled: its rows, and the amounts that are paid once a year beside them."""
 
     side: Side
     book: CompiledBook | None
@@ -103,57 +87,34 @@ class _Decided:
     lump_sums: Compiled | None
     lumps: FromClause | None
 
-    def has(self, programme: str) -> bool:
-        return any(version.programme == programme for version in self.side.versions)
+    def bind(self, on: date, alone: frozenset[str]) -> dict[str, Any]:
+        said = self.book.bind(self.side.parameters, on, alone=alone) if self.book is not None else {}
+        return said | (self.lump_sums.bind(self.side.parameters, on) if self.lump_sums is not None else {})
 
-    def outcome(self, programme: str) -> Expression:
-        if not self.has(programme):
-            return literal(Outcome.REFUSED.value, String())
-        return self.source.c[programme + OUTCOME]
-
-    def held(self, programme: str) -> Expression:
-        return self.outcome(programme) == literal(Outcome.GRANTED.value, String())
-
-    def ground(self, programme: str) -> Expression:
-        if not self.has(programme):
-            return literal("", String())
-        return func.coalesce(self.source.c[programme + GROUND], "")
-
-    def cents(self, programme: str, kind: str) -> Expression:
-        """What all kinds of one sort come to in a month."""
-        columns = [c for c in self.source.c if c.name.startswith(programme + kind)]
-        return sum(columns[1:], columns[0]) if columns else literal(0)
-
-    def lump_cents(self, programme: str) -> Expression:
-        """What is paid once a year, if it were due on this day."""
-        version = next((v for v in self.side.versions if v.programme == programme), None)
-        if version is None or self.lumps is None or not version.amounts:
-            return literal(0)
-        terms = []
-        for n, amount in enumerate(version.amounts):
-            label = _lump(self.side, version, n)
-            whens = [self.held(programme)]
-            whens += [self.lumps.c[f"{label}when"]] if amount.when is not None else []
-            cents = func.coalesce(self.lumps.c[f"{label}cents"], 0)
-            terms.append(case((and_(*whens), cents), else_=0))
-        return sum(terms[1:], terms[0])
+    def beside(self, source: FromClause) -> FromClause:
+        """Everybody of the source with what is said of them."""
+        if self.book is not None:
+            source = source.join(self.source, self.source.c.key == CURRENT.c.person_id)
+        if self.lumps is not None:
+            source = source.join(self.lumps, self.lumps.c.key == CURRENT.c.person_id)
+        return source
 
 
-def _lump(side: Side, version: RuleVersion, number: int) -> str:
-    return f"v{side.versions.index(version)}l{number}"
+def _lump(version: RuleVersion, number: int) -> str:
+    return f"{version.programme}__lump{number}"
 
 
-def _decided(side: Side, prefix: str) -> _Decided:
+def _statement(side: Side, prefix: str) -> _Statement:
     book = compile_book(side.versions, DATED, prefix) if side.versions else None
     lumps: dict[str, Tree] = {}
     for version in side.versions:
         for n, amount in enumerate(version.amounts):
-            label = _lump(side, version, n)
-            lumps[f"{label}cents"] = amount.cents
+            label = _lump(version, n)
+            lumps[f"{label}_cents"] = amount.cents
             if amount.when is not None:
-                lumps[f"{label}when"] = amount.when
-    compiled = compile_rules(lumps, DATED, prefix=f"{prefix}l") if lumps else None
-    return _Decided(
+                lumps[f"{label}_when"] = amount.when
+    compiled = compile_rules(lumps, DATED, prefix=f"{prefix}l", says=False) if lumps else None
+    return _Statement(
         side,
         book,
         book.select.subquery(f"{prefix}_side") if book else CURRENT,
@@ -162,32 +123,85 @@ def _decided(side: Side, prefix: str) -> _Decided:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What one side decides: where it stands in a statement, and under which names."""
+
+    statement: _Statement
+    names: Mapping[str, str]
+
+    def outcome(self, programme: str) -> Expression:
+        if programme not in self.names:
+            return literal(Outcome.REFUSED.value, String())
+        return self.statement.source.c[self.names[programme] + OUTCOME]
+
+    def held(self, programme: str) -> Expression:
+        return self.outcome(programme) == literal(Outcome.GRANTED.value, String())
+
+    def ground(self, programme: str) -> Expression:
+        if programme not in self.names:
+            return literal("", String())
+        return func.coalesce(self.statement.source.c[self.names[programme] + GROUND], "")
+
+    def cents(self, programme: str, kind: str) -> Expression:
+        """What all kinds of one sort come to in a month."""
+        if programme not in self.names:
+            return literal(0)
+        start = self.names[programme] + kind
+        columns = [c for c in self.statement.source.c if c.name.startswith(start)]
+        return sum(columns[1:], columns[0]) if columns else literal(0)
+
+    def lump_cents(self, programme: str) -> Expression:
+        """What is paid once a year, if it were due on this day."""
+        version = self.statement.side.version(self.names.get(programme, ""))
+        lumps = self.statement.lumps
+        if version is None or lumps is None or not version.amounts:
+            return literal(0)
+        terms = []
+        for n, amount in enumerate(version.amounts):
+            label = _lump(version, n)
+            whens = [self.held(programme)]
+            whens += [lumps.c[f"{label}_when"]] if amount.when is not None else []
+            cents = func.coalesce(lumps.c[f"{label}_cents"], 0)
+            terms.append(case((and_(*whens), cents), else_=0))
+        return sum(terms[1:], terms[0])
+
+
 class Comparison:
     """Two sides over everybody."""
 
-    def __init__(self, before: Side, after: Side, programmes: Sequence[str] | None = None) -> None:
-        """Only the programmes that can differ are decided, unless others are named."""
+    def __init__(
+        self, before: Side, after: Side, programmes: Sequence[str] | None = None, *, two_days: bool = False
+    ) -> None:
+        """Only the programmes that can differ are decided, unless others are named.
+
+        Where both sides are asked about one day, what they say alike is decided once.
+        """
         self.programmes = tuple(programmes) if programmes is not None else differing(before, after)
-        self.before = _decided(needed_for(before, self.programmes), "b")
-        self.after = _decided(needed_for(after, self.programmes), "a")
+        before, after = needed_for(before, self.programmes), needed_for(after, self.programmes)
+        if two_days:
+            self.statements = [_statement(before, "b"), _statement(after, "a")]
+            self.before, self.after = (
+                _Decided(one, {v.programme: v.programme for v in one.side.versions})
+                for one in self.statements
+            )
+        else:
+            both = together(before, after, differing(before, after))
+            self.statements = [_statement(both.side, "b")]
+            self.before = _Decided(self.statements[0], both.before)
+            self.after = _Decided(self.statements[0], both.after)
 
     def bind(self, on: date, alone: frozenset[str], later: date | None = None) -> dict[str, Any]:
         """What the statements must be given; `later`: the day for the second side, where it is another."""
         said: dict[str, Any] = {f"{_BORN}{n}": day for n, day in enumerate(rules.age_limits(on).values())}
-        for decided, day in ((self.before, on), (self.after, later or on)):
-            if decided.book is not None:
-                said |= decided.book.bind(decided.side.parameters, day, alone=alone)
-            if decided.lump_sums is not None:
-                said |= decided.lump_sums.bind(decided.side.parameters, day)
+        for statement, day in zip(self.statements, (on, later or on), strict=False):
+            said |= statement.bind(day, alone)
         return said
 
     def _everybody(self) -> FromClause:
         source: FromClause = CURRENT
-        for decided in (self.before, self.after):
-            if decided.book is not None:
-                source = source.join(decided.source, decided.source.c.key == CURRENT.c.person_id)
-            if decided.lumps is not None:
-                source = source.join(decided.lumps, decided.lumps.c.key == CURRENT.c.person_id)
+        for statement in self.statements:
+            source = statement.beside(source)
         return source
 
     def change(self, programme: str, change: Change) -> Expression:

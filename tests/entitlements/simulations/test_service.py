@@ -19,7 +19,8 @@ from entitlements.rulebook.rules import Ruling
 from entitlements.simulations import service
 from entitlements.simulations.rules import AGE, COUNTS, DISTRICT, MONEY, NOT_KNOWN, TOTAL, Change
 from entitlements.simulations.service import Compared
-from entitlements.simulations.statements import Side, differing, side_of
+from entitlements.simulations.statements import differing, side_of
+from entitlements.simulations.together import Side
 from tests.entitlements.releases.making import RAISED, Office, karte, town_book
 
 DAY = date(2027, 1, 1)
