@@ -25,7 +25,7 @@ from entitlements.rulebook.keeping import state_hash
 from entitlements.rulebook.rules import RulebookError
 from entitlements.simulations import service as simulations
 from entitlements.simulations.models import Simulation
-from entitlements.simulations.statements import Side
+from entitlements.simulations.together import Side
 
 
 class StillChecking(Conflict):
