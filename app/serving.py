@@ -1,5 +1,6 @@
 """One server process: uvicorn with the faster loop and parser, and no line of log about who asked for what."""
 
+import asyncio
 import gc
 import socket
 
@@ -30,11 +31,18 @@ def settle_in() -> None:
     gc.freeze()
 
 
-async def serve_forever(application: Litestar, host: str, port: int) -> None:
+def serve_forever(application: Litestar, host: str, port: int) -> None:
     """Serves until told to stop; several such processes share one port (SO_REUSEPORT), the kernel deals out."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind((host, port))
-    settle_in()
-    await uvicorn.Server(config(application, host, port)).serve(sockets=[listener])
+    served = config(application, host, port)
+    # uvicorn's own choice of a loop counts only where uvicorn starts it.
+    with asyncio.Runner(loop_factory=served.get_loop_factory()) as runner:
+        runner.run(_serve(served))
+
+
+async def _serve(served: uvicorn.Config) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((served.host, served.port))
+        settle_in()
+        await uvicorn.Server(served).serve(sockets=[listener])

@@ -65,7 +65,7 @@ MAKERS = {
 def serve(make: str, database_url: str, folder: str, port: int) -> None:
     from app.serving import serve_forever
 
-    asyncio.run(serve_forever(MAKERS[make](settings_for(database_url, Path(folder))), "127.0.0.1", port))
+    serve_forever(MAKERS[make](settings_for(database_url, Path(folder))), "127.0.0.1", port)
 
 
 @dataclass(frozen=True)

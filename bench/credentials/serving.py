@@ -1,6 +1,5 @@
 """The two jobs over HTTP: our library behind a Litestar route, to be held against fastify with the npm library."""
 
-import asyncio
 import json
 import sys
 from typing import Any
@@ -50,7 +49,7 @@ def main() -> None:
 
     house = House(*keys, datetime.fromtimestamp(given["now"], UTC))
     house.__dict__["x5c"] = given["x5c"]
-    asyncio.run(serve_forever(application(house), "127.0.0.1", given["port"]))
+    serve_forever(application(house), "127.0.0.1", given["port"])
 
 
 def _private(members: dict[str, str]) -> ec.EllipticCurvePrivateKey:
