@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 
 import app.tables  # noqa: F401
-from app.cli.offering import Running
+from app.cli.inside import Running
 from app.cli.printing import write
 from core.bulk import chunks, insert_rows, table_of
 from core.clock import FixedClock

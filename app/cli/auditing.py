@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from app.demo.running import Demo
+from app.cli.inside import Running, beside
 from core.audit import service
 from core.database import Database
-from core.settings import Settings
 from core.vault import open_vault
 
 
@@ -26,14 +25,10 @@ def audit() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A checkpoint that was kept elsewhere: finds a trail that was cut short.",
 )
-@click.option(
-    "--demo",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The trail of a demo city, by its folder (var/demo); else that of the settings.",
-)
-def verify(checkpoints: tuple[Path, ...], demo: Path | None) -> None:
+@beside
+def verify(running: Running, checkpoints: tuple[Path, ...]) -> None:
     """Walk the whole trail; name the first entry that was changed, removed or reordered."""
-    settings = Settings() if demo is None else Demo.at(demo, 8000).settings
+    settings = running.settings
 
     async def walk() -> service.Verification:
         database = Database(settings.database_url)

@@ -13,16 +13,17 @@ import click
 import structlog
 from alembic.util import CommandError
 
+from app.cli.inside import well_set
 from app.cli.running import migrate_to_head
 from app.demo.accounts import logins
 from app.demo.city import PERSONS, City
-from app.demo.running import FOLDER, PASSWORD, Demo
+from app.demo.running import FOLDER, PASSWORD, PORT, Demo
 from app.serving import serve_forever
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", default=8000, show_default=True, help="On which port.")
+@click.option("--port", type=int, help=f"On which port; default: {PORT}, or that of the city that stands.")
 @click.option(
     "--fresh/--keep", default=False, help="Begin with a new city, or go on with the one that stands.  [keep]"
 )
@@ -46,7 +47,7 @@ from app.serving import serve_forever
 @click.option("--fill-only", is_flag=True, help="Make the city and stop.")
 def demo(
     host: str,
-    port: int,
+    port: int | None,
     *,
     fresh: bool,
     persons: int,
@@ -59,14 +60,22 @@ def demo(
     Everything is kept under var/demo; the clock can be moved with POST /demo/clock.
     """
     quieten()
+    with well_set():
+        demo = Demo.at(folder, port, database_url=database_url)
+        city = None if fresh else demo.city()
+        if city is None:
+            demo = Demo.anew(folder, port, database_url=database_url)
+    if city is not None and demo.port != demo.home_port:
+        raise click.ClickException(
+            f"Diese Stadt wurde für Port {demo.home_port} gemacht / this city was made for port {demo.home_port}: "
+            "--fresh"
+        )
     with socket.socket() as knock:
         # The socket that serves is shared among processes: a second demo would not fail, but mix with the first.
-        if not fill_only and knock.connect_ex((host, port)) == 0:
+        if not fill_only and knock.connect_ex((host, demo.port)) == 0:
             raise click.ClickException(
-                f"Auf Port {port} antwortet schon jemand / somebody answers on port {port} already; --port"
+                f"Auf Port {demo.port} antwortet schon jemand / somebody answers on port {demo.port} already; --port"
             )
-    demo = Demo.at(folder, port, database_url=database_url)
-    city = None if fresh else demo.city()
     if city is None:
         demo.clear()
     demo.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,7 +94,7 @@ def demo(
         sys.exit(0)
     click.echo(greeting(demo, city))
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve_forever(demo.application(city), host, port))
+        serve_forever(demo.application(city), host, demo.port)
 
 
 def quieten() -> None:

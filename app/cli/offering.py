@@ -2,56 +2,21 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 import click
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.cli.outside import FAILED, REFUSED
-from app.demo.clock import remembered
-from app.demo.running import FOLDER, Demo
+from app.cli.inside import NotOne, Running, beside
 from core.access.service import find_login
-from core.clock import Clock, SystemClock
 from core.database import Database
-from core.errors import DomainError
 from core.settings import Settings
-from core.vault import Vault, VaultError, open_vault
+from core.vault import Vault, open_vault
 from entitlements.people import service as people
 from entitlements.people.models import Login
 from issuers.openid import offers
 from issuers.openid.desk import Desk
-
-
-class NotOne(click.ClickException):
-    """Nobody, or more than one person, is meant."""
-
-    exit_code = REFUSED
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """The configuration that runs: of the environment, or of the demo."""
-
-    settings: Settings
-    clock: Clock
-
-    @staticmethod
-    def found(demo: Path | None, port: int) -> "Running":
-        """The demo in this folder where one is named, or where nothing else is set and one stands; else the settings."""
-        if demo is None:
-            try:
-                return Running(Settings(), SystemClock())
-            except ValidationError:
-                if not (FOLDER / "city.json").exists():
-                    raise
-                demo = FOLDER
-        city = Demo.at(demo, port)
-        return Running(city.settings, remembered(city.clock_file))
 
 
 @click.command("offer")
@@ -67,13 +32,9 @@ class Running:
 )
 @click.option("--no-tx-code", is_flag=True, help="For the device in hand: no code to type, five minutes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: offer and tx_code.")
-@click.option(
-    "--demo",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A demo city, by its folder; default: the settings, or var/demo where nothing is set.",
-)
-@click.option("--port", default=8000, show_default=True, help="On which port that demo is served.")
+@beside
 def offer_credential(
+    running: Running,
     *,
     person: str,
     programme: str | None,
@@ -81,34 +42,21 @@ def offer_credential(
     scheme: str,
     no_tx_code: bool,
     as_json: bool,
-    demo: Path | None,
-    port: int,
 ) -> None:
     """Print a credential offer for one person, with the transaction code that the wallet will ask for.
 
     The person is an id, the name of an account (in the demo: familie, rente, paar), or a name.
     """
-    try:
-        running = Running.found(demo, port)
-        made = asyncio.run(
-            _offer(
-                running,
-                person,
-                programme=programme,
-                by_value=by_value,
-                scheme=offers.Scheme(scheme),
-                with_pin=not no_tx_code,
-            )
+    made = asyncio.run(
+        _offer(
+            running,
+            person,
+            programme=programme,
+            by_value=by_value,
+            scheme=offers.Scheme(scheme),
+            with_pin=not no_tx_code,
         )
-    except ValidationError as error:
-        click.echo("\n".join(str(one["msg"]) for one in error.errors()), err=True)
-        sys.exit(FAILED)
-    except VaultError as error:
-        click.echo(str(error), err=True)
-        sys.exit(FAILED)
-    except DomainError as error:
-        click.echo(f"{error.title}: {error.detail}" if error.detail else error.title, err=True)
-        sys.exit(REFUSED)
+    )
     if as_json:
         click.echo(json.dumps({"offer": made.link, "tx_code": made.tx_code}))
         return

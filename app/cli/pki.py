@@ -10,12 +10,11 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from pydantic import ValidationError
 
-from app.cli.offering import Running
+from app.cli.inside import DEMO, PORT, Misset, Running, beside
 from app.cli.outside import FAILED, REFUSED
 from core.clock import SystemClock
-from core.vault import KeyUse, VaultError, open_vault
+from core.vault import KeyUse, open_vault
 from issuers.authorities import development
 from issuers.authorities.certificates import Purpose
 from issuers.authorities.development import FolderRefused
@@ -56,12 +55,6 @@ _folder = click.option(
     show_default=True,
     help="Where the development authority is kept.",
 )
-_demo = click.option(
-    "--demo",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A demo city, by its folder; default: the settings, or var/demo where nothing is set.",
-)
-_port = click.option("--port", default=8000, show_default=True, help="On which port that demo is served.")
 
 
 @pki.command()
@@ -89,15 +82,15 @@ def init(folder: Path, name: str, *, intermediate: bool) -> None:
     help="What the certificate stands behind; `all` is one certificate for all four.",
 )
 @click.option("--url", help="The address that stands in it; default: that of the settings.")
-@_demo
-@_port
-def issue(folder: Path, use: str, url: str | None, demo: Path | None, port: int) -> None:
+@DEMO
+@PORT
+def issue(folder: Path, use: str, url: str | None, demo: Path | None, port: int | None) -> None:
     """Make a key with a certificate of the development authority, and print the settings that name them."""
     try:
         public_url = url or Running.found(demo, port).settings.public_url
         chain, key = development.issue(folder, use, public_url, SystemClock().now())
-    except ValidationError:
-        _refuse("no settings name our address; say it with --url", FAILED)
+    except Misset as missing:
+        _refuse(f"{missing.message}\nso no settings name our address; say it with --url", FAILED)
     except FolderRefused as refused:
         _refuse(str(refused))
     setting = Purpose.CREDENTIAL.value if use == ALL else use
@@ -113,17 +106,15 @@ def issue(folder: Path, use: str, url: str | None, demo: Path | None, port: int)
 @click.option("--organisation", default="", help="The organisation, as the authority knows it.")
 @click.option("--country", default="DE", show_default=True)
 @click.option("--key", "key_id", help="A key that the vault holds already, by its id; default: a new one.")
-@_demo
-@_port
+@beside
 def request(
+    running: Running,
     *,
     out: Path,
     subject: str,
     organisation: str,
     country: str,
     key_id: str | None,
-    demo: Path | None,
-    port: int,
 ) -> None:
     """Write a certificate request (PEM) for a real authority; its key is made in the vault and stays there.
 
@@ -131,7 +122,6 @@ def request(
     file: the vault holds the key.
     """
     try:
-        running = Running.found(demo, port)
         vault = open_vault(running.settings)
         made = key_id or vault.create(KeyUse.CREDENTIAL, running.clock.now()).key_id
         signer = vault.signer(made, KeyUse.CREDENTIAL)
@@ -142,10 +132,6 @@ def request(
         ]
         name = x509.Name([x509.NameAttribute(oid, value) for oid, value in fields if value])
         asked = certificate_request(signer, name, development.alternatives(running.settings.public_url))
-    except ValidationError as error:
-        _refuse("\n".join(str(one["msg"]) for one in error.errors()), FAILED)
-    except VaultError as error:
-        _refuse(str(error), FAILED)
     except ValueError as error:
         _refuse(str(error))
     out.write_bytes(asked.public_bytes(Encoding.PEM))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,14 +12,12 @@ from pathlib import Path
 from uuid import UUID
 
 import click
-from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.cli.offering import Running
-from app.cli.outside import FAILED, REFUSED
+from app.cli.inside import Running, beside
 from core.database import Database
-from core.errors import DomainError, NotFound
-from core.vault import Vault, VaultError, open_vault
+from core.errors import NotFound
+from core.vault import Vault, open_vault
 from wallet.batches import service
 from wallet.batches.files import put, write_files
 from wallet.batches.models import BatchState, PrintBatch
@@ -53,49 +50,32 @@ class Outcome:
     "--batch", "batch_id", type=click.UUID, help="A batch that was begun already, here or at the desk."
 )
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
-@click.option(
-    "--demo",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A demo city, by its folder; default: the settings, or var/demo where nothing is set.",
-)
-@click.option("--port", default=8000, show_default=True, help="On which port that demo is served.")
+@beside
 def print_batch(
+    running: Running,
     *,
     folder: Path,
     language: str,
     active_from: datetime | None,
     batch_id: UUID | None,
     processes: int,
-    demo: Path | None,
-    port: int,
 ) -> None:
     """Write DIR/0001.pdf and DIR/0001.csv and so on: a card for everybody who holds something and has none on paper.
 
     The files hold names: only their owner may read them, and they are yours to encrypt and to delete. Broken off, the
     same command goes on where it was.
     """
-    try:
-        running = Running.found(demo, port)
-        outcome = asyncio.run(
-            write(
-                running,
-                folder,
-                language=language,
-                active_from=active_from.date() if active_from else None,
-                batch_id=batch_id,
-                processes=processes,
-                tell=lambda said: click.echo(said, err=True),
-            )
+    outcome = asyncio.run(
+        write(
+            running,
+            folder,
+            language=language,
+            active_from=active_from.date() if active_from else None,
+            batch_id=batch_id,
+            processes=processes,
+            tell=lambda said: click.echo(said, err=True),
         )
-    except ValidationError as error:
-        click.echo("\n".join(str(one["msg"]) for one in error.errors()), err=True)
-        sys.exit(FAILED)
-    except VaultError as error:
-        click.echo(str(error), err=True)
-        sys.exit(FAILED)
-    except DomainError as error:
-        click.echo(error.title, err=True)
-        sys.exit(REFUSED)
+    )
     click.echo(
         f"{outcome.cards} cards in {outcome.files} files; {outcome.batch.passed_over} persons got none; "
         f"batch {outcome.batch.id}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from app.cli import inside
 from core.clock import SystemClock
 from core.database import Database
 from core.settings import Settings
@@ -43,9 +44,11 @@ def check(path: Path) -> None:
 @click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False)
 def load(path: Path | None) -> None:
     """Load a rulebook's folder into the database; by default the city's own. After the first release, no file is read."""
-    settings = Settings()
+    settings = inside.settings()
     folder = path or RULEBOOKS / settings.city
-    loaded = asyncio.run(_load(settings, folder, _read(folder)))
+    rulebook = _read(folder)
+    with inside.telling():
+        loaded = asyncio.run(_load(settings, folder, rulebook))
     if loaded.led_by_releases:
         raise click.ClickException("the rules of this city change by releases now; write a draft")
     click.echo(

@@ -3,21 +3,16 @@
 import asyncio
 import json
 import shlex
-import sys
-from pathlib import Path
 from uuid import UUID
 
 import click
-from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app.cli.offering import NotOne, Running
-from app.cli.outside import FAILED, REFUSED
+from app.cli.inside import NotOne, Running, beside
 from core.database import Database
-from core.errors import DomainError
-from core.vault import VaultError, open_vault
+from core.vault import open_vault
 from issuers.openid.desk import Desk
 from verifiers.presentations import service
 from verifiers.presentations.asking import Method, Scheme
@@ -45,13 +40,9 @@ from verifiers.venues.models import Venue
     help="How the wallet is told to fetch the request; both ways work.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option(
-    "--demo",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A demo city, by its folder; default: the settings, or var/demo where nothing is set.",
-)
-@click.option("--port", default=8000, show_default=True, help="On which port that demo is served.")
+@beside
 def request_presentation(
+    running: Running,
     *,
     venue: str,
     tariffs: tuple[str, ...],
@@ -59,27 +50,14 @@ def request_presentation(
     scheme: str,
     method: str,
     as_json: bool,
-    demo: Path | None,
-    port: int,
 ) -> None:
     """Print a request that any wallet can answer, and the command that says what came of it.
 
     The venue is an id, the number on its sign, or (part of) a name. The status ends as `verified`, `refused` or
     `expired`.
     """
-    try:
-        running = Running.found(demo, port)
-        wish = Wish(tariffs=tariffs, with_name=with_name, scheme=Scheme(scheme), method=Method(method))
-        opened = asyncio.run(_request(running, venue, wish))
-    except ValidationError as error:
-        click.echo("\n".join(str(one["msg"]) for one in error.errors()), err=True)
-        sys.exit(FAILED)
-    except VaultError as error:
-        click.echo(str(error), err=True)
-        sys.exit(FAILED)
-    except DomainError as error:
-        click.echo(f"{error.title}: {error.detail}" if error.detail else error.title, err=True)
-        sys.exit(REFUSED)
+    wish = Wish(tariffs=tariffs, with_name=with_name, scheme=Scheme(scheme), method=Method(method))
+    opened = asyncio.run(_request(running, venue, wish))
     status = "curl -s " + shlex.quote(service.status_url(running.settings, opened.watch))
     if as_json:
         click.echo(json.dumps({"authorization_request": opened.link, "status_cmd": status}))

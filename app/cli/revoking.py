@@ -2,20 +2,15 @@
 
 import asyncio
 import json
-import sys
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 
 import click
-import structlog
-from pydantic import ValidationError
 
-from app.cli.offering import Running
-from app.cli.outside import FAILED, REFUSED
+from app.cli.inside import Running, beside
 from core.audit.service import note
 from core.database import Database
-from core.errors import DomainError, Unprocessable
+from core.errors import Unprocessable
 from core.settings import Settings
 from issuers.credentials import pausing
 from issuers.credentials.rules import Revocation
@@ -62,31 +57,16 @@ class Done:
 @click.option("--suspend", "act", flag_value=Act.SUSPEND.value, help="Suspend it instead; it can be resumed.")
 @click.option("--resume", "act", flag_value=Act.RESUME.value, help="Let a suspended one count again.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option(
-    "--demo",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A demo city, by its folder; default: the settings, or var/demo where nothing is set.",
-)
-@click.option("--port", default=8000, show_default=True, help="On which port that demo is served.")
+@beside
 def revoke_credential(
-    *, status_uri: str, status_idx: int, act: str | None, as_json: bool, demo: Path | None, port: int
+    running: Running, *, status_uri: str, status_idx: int, act: str | None, as_json: bool
 ) -> None:
     """Revoke the credential at a place of a status list, for good; the list that is served says so at once.
 
     The database knows before this command ends; the next list that anybody fetches carries it, and no copy of an
     older one may be relied on for longer than its ttl (one minute).
     """
-    # What is told goes to standard output alone; the log beside it.
-    structlog.configure(logger_factory=lambda *_args: structlog.PrintLogger(sys.stderr))
-    try:
-        running = Running.found(demo, port)
-        done = asyncio.run(_do(running, status_uri, status_idx, Act(act or Act.REVOKE)))
-    except ValidationError as error:
-        click.echo("\n".join(str(one["msg"]) for one in error.errors()), err=True)
-        sys.exit(FAILED)
-    except DomainError as error:
-        click.echo(f"{error.title}: {error.detail}" if error.detail else error.title, err=True)
-        sys.exit(REFUSED)
+    done = asyncio.run(_do(running, status_uri, status_idx, Act(act or Act.REVOKE)))
     if as_json:
         click.echo(json.dumps(asdict(done)))
         return

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.cli import printing
-from app.cli.offering import Running
+from app.cli.inside import Running
 from core.clock import FixedClock
 from core.database import Database
 from core.settings import Settings

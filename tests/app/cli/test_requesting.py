@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
-from app.cli import main, offering, requesting
+from app.cli import inside, main, requesting
 from core.clock import FixedClock
 from core.database import Database
 from core.settings import Settings
@@ -34,8 +34,8 @@ async def city(  # noqa: PLR0917  (what a test stands on)
     clock: FixedClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> City:
-    running = offering.Running(settings, clock)
-    monkeypatch.setattr(offering.Running, "found", staticmethod(lambda _demo, _port: running))
+    running = inside.Running(settings, clock)
+    monkeypatch.setattr(inside.Running, "found", staticmethod(lambda _demo, _port: running))
     monkeypatch.setattr(requesting, "open_vault", lambda _settings: vault)
     return await make_city(client, database, vault, settings, clock)
 

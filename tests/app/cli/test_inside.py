@@ -1,0 +1,109 @@
+"""Commands that work beside the database say what is missing, in a sentence, and take nobody else's database."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from app.cli import main
+from app.demo.running import Demo
+
+COMMANDS = [
+    ("offer", "familie"),
+    ("request", "Nordbad"),
+    ("revoke", "--status-uri", "http://localhost:8000/status/1", "--status-idx", "0"),
+    ("status", "publish", "files"),
+    ("print-batch", "cards"),
+    ("audit", "verify"),
+    ("rules", "load"),
+]
+ALL = [
+    *COMMANDS,
+    ("migrate",),
+    ("serve",),
+    ("vault", "create"),
+    ("pki", "request", "a.csr", "--subject", "Stadt"),
+]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_a_setting_that_cannot_be_is_named_and_its_value_is_not(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CITYCARD_MODE", "geheim")
+    told = CliRunner().invoke(main, words)
+    assert told.exit_code == 3, told.output
+    assert told.output == "Error: CITYCARD_MODE: Input should be 'production', 'demo' or 'test'\n"
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_a_setting_that_is_no_json_is_named_as_well(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CITYCARD_TRUSTED_PROXIES", "{geheim")
+    told = CliRunner().invoke(main, words)
+    assert told.exit_code == 3, told.output
+    assert 'field "trusted_proxies"' in told.output
+    assert "geheim" not in told.output
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_database_without_tables_is_said_in_one_line(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CITYCARD_MODE", "test")
+    monkeypatch.setenv("CITYCARD_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path / 'empty.sqlite'}")
+    told = CliRunner().invoke(main, words)
+    assert told.exit_code == 3, told.output
+    assert told.stderr.startswith("the database cannot be used (no such table: ")
+    assert told.stderr.rstrip().endswith("was `citycard migrate` run?")
+    assert len(told.stderr.splitlines()) == 1
+
+
+def test_a_folder_without_a_city_is_no_demo_and_stays_empty(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    told = CliRunner().invoke(main, ["offer", "familie", "--demo", "nothing"])
+    assert (told.exit_code, told.output) == (
+        3,
+        "Error: in nothing stands no demo city; `citycard demo` makes one\n",
+    )
+    assert list((tmp_path / "nothing").iterdir()) == []
+
+
+def test_whoever_sets_an_instance_of_their_own_never_gets_the_demos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "var/demo").mkdir(parents=True)
+    (tmp_path / "var/demo/city.json").write_text(json.dumps({"today": "2026-09-16", "persons": 10}))
+    meant_for_the_demo = CliRunner().invoke(main, ["offer", "familie"])
+    assert "no such table" in meant_for_the_demo.output
+    monkeypatch.setenv("CITYCARD_MODE", "production")
+    own = CliRunner().invoke(main, ["offer", "familie"])
+    assert own.exit_code == 3
+    assert own.output.startswith("Error: CITYCARD_VAULT_SECRET must be a secret of your own")
+    monkeypatch.delenv("CITYCARD_MODE")
+    (tmp_path / ".env").write_text("CITYCARD_MODE=production\n")
+    assert CliRunner().invoke(main, ["offer", "familie"]).output == own.output
+
+
+def test_a_demo_remembers_for_which_port_and_database_its_city_was_made(tmp_path: Path) -> None:
+    made = {"today": "2026-09-16", "persons": 10, "port": 8123, "database_url": "postgresql+psycopg://x/y"}
+    (tmp_path / "city.json").write_text(json.dumps(made))
+    demo = Demo.at(tmp_path)
+    assert (demo.settings.public_url, demo.settings.database_url) == (
+        "http://localhost:8123",
+        "postgresql+psycopg://x/y",
+    )
+    anew = Demo.anew(tmp_path)
+    assert anew.port == 8000
+    assert anew.settings.database_url.startswith("sqlite")
+    elsewhere = CliRunner().invoke(main, ["demo", "--folder", str(tmp_path), "--port", "8124"])
+    assert elsewhere.exit_code == 1
+    assert "this city was made for port 8123" in elsewhere.output
