@@ -59,11 +59,11 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         "requests.offer": partial(entitlements.requests.service.offer, vault=vault),
         "requests.expire": partial(entitlements.requests.service.expire, settings=settings, vault=vault),
         "release.check": Minded(
-            partial(entitlements.releases.checking.run_check, settings=settings),
+            partial(entitlements.releases.checking.run_check, settings=settings, vault=vault),
             entitlements.releases.checking.check_given_up,
         ),
         "simulation.step": Minded(
-            partial(entitlements.releases.simulating.run_simulation, settings=settings),
+            partial(entitlements.releases.simulating.run_simulation, settings=settings, vault=vault),
             entitlements.releases.simulating.simulation_given_up,
         ),
         "key.destroy": partial(issuers.authorities.service.destroy_key, vault=vault),

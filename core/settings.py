@@ -161,7 +161,15 @@ class Settings(BaseSettings):
         description="Share of entitlements that a delivery or a release may end before a person must look",
     )
     simulation_threshold: int = Field(
-        default=5, ge=2, le=1000, description="Simulations show no count of persons below this, zero apart"
+        default=5,
+        ge=2,
+        le=1000,
+        description="Simulations round numbers of persons to multiples of this, and show nothing of one multiple or less",
+    )
+    simulation_tables: int = Field(
+        default=30,
+        ge=1,
+        description="How many tables of simulations, one for each programme, anybody is shown in a day",
     )
     release_sample: int = Field(
         default=1000,

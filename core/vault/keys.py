@@ -44,6 +44,8 @@ class Label(StrEnum):
     """Pepper of the HMAC over enrolment and activation codes."""
     PERIOD_KEYS = "period-keys/1"
     """Wraps the keys under which uses are counted, each of which dies with its period."""
+    ROUNDING = "rounding/1"
+    """Draws by which chance the numbers of simulations are rounded up or down."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from core.clock import day_of
 from core.errors import Conflict
 from core.jobs.service import enqueue
 from core.settings import Settings
+from core.vault import Vault
 from entitlements.language.days import ONE_DAY
 from entitlements.releases import gate
 from entitlements.releases.drafts import Draft, DraftClosed, release_of, revision, steps_of, understand
@@ -25,6 +26,7 @@ from entitlements.rulebook.keeping import state_hash
 from entitlements.rulebook.rules import RulebookError
 from entitlements.simulations import service as simulations
 from entitlements.simulations.models import Simulation
+from entitlements.simulations.rules import LOSSES, TOTAL, Rounding
 from entitlements.simulations.together import Side
 
 
@@ -74,7 +76,7 @@ async def check(
 
 
 async def run_check(
-    session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings
+    session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings, vault: Vault
 ) -> None:
     """The job: does the next step of a run, and owes the one after it."""
     row = await session.get(Check, UUID(payload["check_id"]))
@@ -97,7 +99,7 @@ async def run_check(
         said = Finding("cannot-be-read", f"line {draft.line}: {draft.message}")
         found = Found((said,))
     else:
-        found = await _STEPS[step.step](_Run(session, row, draft, settings, today, now))
+        found = await _STEPS[step.step](_Run(session, row, draft, settings, vault, today, now))
     step.findings = [_kept(one) for one in found.findings]
     step.counts, step.finished_at = dict(found.counts), now
     step.state = State.PASSED if found.passed else State.FAILED
@@ -171,8 +173,14 @@ class _Run:
     row: Check
     draft: Draft
     settings: Settings
+    vault: Vault
     today: date
     now: datetime
+
+    @property
+    def rounding(self) -> Rounding:
+        """How persons are counted out to whoever wrote the rules."""
+        return simulations.rounding(self.vault, self.settings.simulation_threshold)
 
     @property
     def side(self) -> Side:
@@ -209,7 +217,7 @@ async def _invariants(run: _Run) -> Found:
         on=run.row.day,
         today=run.today,
         sampled=await run.sampled(),
-        threshold=run.settings.simulation_threshold,
+        how=run.rounding,
     )
 
 
@@ -234,12 +242,28 @@ async def _simulation(run: _Run) -> Found:
     )
     simulation = await simulations.ask(run.session, wanted)
     compared = await simulations.step(
-        run.session, simulation, draft.standing, draft.book, today=run.today, now=run.now
+        run.session,
+        simulation,
+        draft.standing,
+        draft.book,
+        today=run.today,
+        now=run.now,
+        settings=run.settings,
+        vault=run.vault,
     )
     assert compared is not None
-    found = gate.ends_many(compared, run.settings)
+    found = gate.ends_many(compared, run.rounding, run.settings)
     row.simulation_id, row.ends_many = simulation.id, bool(found.findings)
+    row.endings = {
+        finding.programme: {
+            "decided_by": compared.programmes[finding.programme].asked[1],
+            "persons": compared.programmes[finding.programme].counts[TOTAL, "", LOSSES],
+        }
+        for finding in found.findings
+    }
     run.session.add(row)
+    if simulation.result["withheld"]:
+        return replace(found, findings=(*found.findings, gate.WITHHELD))
     return found
 
 

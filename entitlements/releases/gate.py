@@ -22,8 +22,10 @@ from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion, Wor
 from entitlements.rulebook.reading import MOST_CENTS
 from entitlements.rulebook.rules import Ruling, decide
 from entitlements.rulebook.soundness import CARD_BITS, flaws, flaws_of_change
+from entitlements.simulations.rules import HELD_BEFORE, LOSSES, Counted, Rounding, shown
 from entitlements.simulations.service import Compared, alone_on
-from entitlements.simulations.statements import DATED, Side, needed_for, plainly, side_of
+from entitlements.simulations.statements import DATED, asked, needed_for, plainly, side_of
+from entitlements.simulations.together import Side
 
 PAGE = 500
 """Persons whose facts are read at once."""
@@ -214,11 +216,11 @@ async def invariants(
     on: date,
     today: date,
     sampled: Sequence[UUID],
-    threshold: int,
+    how: Rounding,
 ) -> Found:
     """Whether anybody would be told what must never be said, whatever the rules are.
 
-    Whoever writes a rule chooses whom it is about: fewer than `threshold` are not counted out to them.
+    Whoever writes a rule chooses whom it is about, and so is told how many only as a simulation tells it.
     """
     broken = Counter[tuple[str, str]]()
     everybody = await _invariants_of_everybody(session, side, broken, on=on, today=today)
@@ -226,15 +228,20 @@ async def invariants(
         for version, ruling in judged(side, subject, on):
             broken.update((version.programme, name) for name in broken_by(ruling, book, on))
     findings = tuple(
-        Finding(name, _SAYS[name].format(n=_number_of(n, threshold), programme=programme), programme)
+        Finding(
+            name,
+            _SAYS[name].format(n=_number_of(n, how, side, programme, name), programme=programme),
+            programme,
+        )
         for (programme, name), n in sorted(broken.items())
         if n
     )
     return Found(findings, {"persons": everybody, "sampled": len(sampled)})
 
 
-def _number_of(persons: int, threshold: int) -> str:
-    return str(persons) if persons >= threshold else f"fewer than {threshold}"
+def _number_of(persons: int, how: Rounding, side: Side, programme: str, broken: str) -> str:
+    told = how.persons(persons, asked(side, programme), "broken", broken)
+    return "a few" if told is None else f"about {told}"
 
 
 async def _invariants_of_everybody(
@@ -353,8 +360,10 @@ def _agree(row: Mapping[Any, Any], version: RuleVersion, ruling: Ruling) -> bool
 # --- who is gained and lost ---------------------------------------------------------------------------------
 
 
-def ends_many(compared: Compared, settings: Settings) -> Found:
-    """Whether it would end more than may end without somebody's word."""
+def ends_many(compared: Compared, how: Rounding, settings: Settings) -> Found:
+    """Whether it would end more than may end without somebody's word; asked of the rounded numbers, since the
+    answer is told.
+    """
     findings = tuple(
         Finding(
             "ends-many",
@@ -363,10 +372,24 @@ def ends_many(compared: Compared, settings: Settings) -> Found:
             name,
             stops=False,
         )
-        for name in compared.programmes
-        if compared.programmes[name].counts and compared.share_ended(name) > settings.hold_share
+        for name, counted in compared.programmes.items()
+        if counted.counts and _share_ended(counted, how) > settings.hold_share
     )
     return Found(findings, {"persons": compared.persons})
+
+
+def _share_ended(counted: Counted, how: Rounding) -> float:
+    total = shown(counted, how).total
+    held, losses = total[HELD_BEFORE], total[LOSSES]
+    return losses / held if held and losses else 0.0
+
+
+WITHHELD = Finding(
+    "simulation-withheld",
+    "you have been shown as many simulations today as anybody is, so the numbers are left out of this one; whoever "
+    "approves this may simulate the draft, or run the checks again tomorrow",
+    stops=False,
+)
 
 
 # --- whom to try it on --------------------------------------------------------------------------------------
@@ -403,6 +426,7 @@ def concerned_side(book: Rulebook, concerned: Iterable[str], on: date) -> Side:
 
 
 __all__ = [
+    "WITHHELD",
     "Finding",
     "Found",
     "concerned_side",

@@ -150,6 +150,10 @@ class Check(SQLModel, table=True):
     simulation_id: UUID | None = None
     ends_many: bool = False
     """Whether it would end more entitlements than may end without somebody's word."""
+    endings: dict[str, dict[str, Any]] = Field(default_factory=dict, sa_type=Json)
+    """If so, by programme how many persons, and a hash of what decides it then: for the night that carries it out, and
+    never shown.
+    """
 
 
 class CheckStep(SQLModel, table=True):

@@ -254,10 +254,12 @@ class NewSimulation(Schema):
 
 
 class CountsView(Schema):
-    """Persons and cents a month; null where so few are meant that they could be told, or could be worked out."""
+    """Persons and cents a month, rounded by chance up or down; null for none, or for so few that they could be told."""
 
     held_before: int | None = Field(description="Who holds it by the rules before", examples=[61210])
-    held_after: int | None = Field(description="Who holds it by the rules after", examples=[63000])
+    held_after: int | None = Field(
+        description="Who holds it by the rules after, as it follows from the other numbers", examples=[63000]
+    )
     gains: int | None = Field(description="Who would hold it then and does not now", examples=[1900])
     losses: int | None = Field(description="Who holds it and would be refused", examples=[110])
     unclear: int | None = Field(
@@ -283,7 +285,7 @@ class MoveView(Schema):
 
     before: str = Field(examples=["kiz"])
     after: str = Field(examples=["wog"])
-    persons: int | None = Field(examples=[42])
+    persons: int = Field(description="Rounded; moves of fewer are not named", examples=[40])
 
 
 class SimulatedProgramme(Schema):
@@ -321,6 +323,10 @@ class SimulationResult(Schema):
     programmes: tuple[SimulatedProgramme, ...] = Field(
         description="Those that the two sets of rules can decide differently"
     )
+    withheld: bool = Field(
+        description="Whether all numbers are left out, because whoever asked has been shown as many today as anybody is",
+        examples=[False],
+    )
     months: tuple[ProjectedProgramme, ...] = Field(description="The projection, where one was asked for")
 
 
@@ -338,7 +344,10 @@ class SimulationView(Schema):
     on: date = Field(examples=["2027-01-01"])
     months: int = Field(examples=[12])
     months_done: int = Field(description="How many looks ahead are done", examples=[0])
-    threshold: int = Field(description="Counts of persons below this are not shown, zero apart", examples=[5])
+    threshold: int = Field(
+        description="Numbers of persons are rounded to multiples of this; one multiple and less, none included, is null",
+        examples=[5],
+    )
     asked_by: UUID
     asked_at: datetime = Field(examples=["2026-09-16T10:00:00Z"])
     finished_at: datetime | None = Field(examples=["2026-09-16T10:00:05Z"])

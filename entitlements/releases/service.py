@@ -28,13 +28,14 @@ from entitlements.releases.drafts import (
     write,
     wrote,
 )
-from entitlements.releases.models import OPEN, Release, State, Status
+from entitlements.releases.models import OPEN, Check, Release, State, Status
 from entitlements.releases.rules import change_to_json, changes_of
 from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.changing import Changes
 from entitlements.rulebook.drafting import Form, read_changes
 from entitlements.rulebook.programmes import Rulebook
 from entitlements.rulebook.service import Released, RulebookMoved
+from entitlements.simulations.statements import asked, side_of
 
 
 class NotReady(Conflict):
@@ -199,6 +200,44 @@ async def _refuse(
         raise DraftMoved(version=release.version)
     if release.status not in standing:
         raise StillChecking if release.status is Status.CHECKING else NotReady
+
+
+# --- endings that are meant ---------------------------------------------------------------------------------
+
+
+async def meant_endings(session: AsyncSession, on: date, since: date | None) -> dict[str, int]:
+    """By programme, how many endings were acknowledged for the rules of a day, by whoever approved them.
+
+    Of releases whose first day came after `since`, the day on which everybody was looked at last: what was meant is
+    carried out once. It counts only while the rules and amounts that decide are those that were approved.
+    """
+    passed = (
+        select(Check.endings)
+        .join(Release, col(Release.id) == col(Check.release_id))
+        .where(
+            col(Release.status) == Status.RELEASED,
+            col(Release.acknowledged),
+            col(Release.first_day) <= on,
+            col(Check.state) == State.PASSED,
+            col(Check.content_hash) == col(Release.content_hash),
+            col(Check.day) == col(Release.first_day),
+            col(Check.ends_many),
+        )
+        .order_by(col(Check.asked_at), col(Check.id))
+    )
+    if since is not None:
+        passed = passed.where(col(Release.first_day) > since)
+    rows: Sequence[Mapping[str, Mapping[str, Any]]] = (await session.execute(passed)).scalars().all()
+    if not rows:
+        return {}
+    side = side_of(await rulebook.in_force(session), on)
+    found: dict[str, int] = {}
+    for endings in rows:
+        for programme, said in endings.items():
+            if said["decided_by"] == asked(side, programme):
+                # Of two runs through the gate, the later one was approved.
+                found[programme] = said["persons"]
+    return found
 
 
 # --- rolling back -------------------------------------------------------------------------------------------

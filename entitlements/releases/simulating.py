@@ -14,6 +14,7 @@ from core.audit.service import note
 from core.clock import day_of
 from core.jobs.service import enqueue
 from core.settings import Settings
+from core.vault import Vault
 from entitlements.releases import gate
 from entitlements.releases.drafts import NotSound, release_of, revision, understand
 from entitlements.releases.gate import Finding
@@ -76,7 +77,7 @@ async def simulate(
 
 
 async def run_simulation(
-    session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings
+    session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings, vault: Vault
 ) -> None:
     """The job: does the next part of a simulation, and owes the one after it."""
     row = await simulations.simulation(session, UUID(payload["simulation_id"]))
@@ -87,7 +88,8 @@ async def run_simulation(
     except (RulebookMoved, RulebookError):
         simulations.fail(session, row, Problem.RULES_MOVED, now)
         return
-    await simulations.step(session, row, before, after, today=day_of(now, settings.zone), now=now)
+    today = day_of(now, settings.zone)
+    await simulations.step(session, row, before, after, today=today, now=now, settings=settings, vault=vault)
     if row.state is Progress.WAITING:
         await enqueue(session, "simulation.step", {"simulation_id": str(row.id)}, run_at=now)
 

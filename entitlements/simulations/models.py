@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, Index
 from sqlmodel import Field, SQLModel
 
 from core.database import Json, Moment, impersonal, new_id, word
@@ -39,6 +39,7 @@ class Simulation(SQLModel, table=True):
         CheckConstraint("(state = 'waiting') = (finished_at IS NULL)", name="finished_or_waiting"),
         CheckConstraint("(state = 'failed') = (problem IS NOT NULL)", name="failed_for_a_reason"),
         CheckConstraint("threshold >= 1 AND months BETWEEN 0 AND 12", name="within_limits"),
+        Index("ix_simulations_asked", "asked_by", "asked_at"),
         impersonal("counts of at least so many persons that none can be told"),
     )
 
@@ -59,6 +60,9 @@ class Simulation(SQLModel, table=True):
     months: int = 0
     """How many months ahead are looked at."""
     threshold: int
+    """What numbers of persons are rounded to multiples of."""
+    tables: int = 0
+    """How many tables of it were shown, one for each programme that can be decided differently."""
     state: Progress = Field(default=Progress.WAITING, sa_type=word(Progress))
     problem: Problem | None = Field(default=None, sa_type=word(Problem))
     result: dict[str, Any] = Field(default_factory=dict, sa_type=Json)

@@ -1,16 +1,20 @@
-"""What is counted when two sets of rules are compared, and which counts are too small to be shown."""
+"""What is counted when two sets of rules are compared, and how it is rounded before anybody sees it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from fractions import Fraction
+from itertools import cycle
 
 from entitlements.language.days import add_months, month_start, years_before
 
 HELD_BEFORE, HELD_AFTER = "held_before", "held_after"
 GAINS, LOSSES, UNCLEAR, MOVES = "gains", "losses", "unclear", "moves"
 COUNTS = (HELD_BEFORE, HELD_AFTER, GAINS, LOSSES, UNCLEAR, MOVES)
+_ROUNDED = (HELD_BEFORE, GAINS, LOSSES, UNCLEAR, MOVES)
+"""The counts that are rounded by themselves; who holds it after follows from them."""
 MONEY = (
     "allowances_before",
     "allowances_after",
@@ -20,7 +24,6 @@ MONEY = (
     "charges_after",
 )
 """Cents a month; of what is paid once a year, a twelfth."""
-FLOWS = (GAINS, LOSSES, UNCLEAR, MOVES)
 
 TOTAL, DISTRICT, AGE = "total", "district", "age"
 NOT_KNOWN = "unknown"
@@ -49,166 +52,153 @@ def age_limits(on: date) -> dict[str, date]:
 
 Cell = tuple[str, str, str]
 """A count: by what it is broken down, for which group, and what is counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Equation:
-    """Counts of which a reader knows that they add up to nothing, each with its sign."""
-
-    terms: Mapping[Cell, int]
-    total: Cell | None = None
-    """Where it says that parts make a whole: the whole."""
+Number = int | None
+"""A number that may be shown, or None where it may not."""
 
 
 @dataclass(slots=True)
 class Counted:
-    """What was counted of one programme, before anything is left out."""
+    """What was counted of one programme, before anything is rounded or left out."""
 
+    asked: tuple[str, str] = ("", "")
+    """What the rules say before and after, as hashes: the same question is answered with the same numbers."""
+    pays: frozenset[str] = frozenset()
+    """The sums of money that its rules can come to at all, whoever the people are."""
     counts: dict[Cell, int] = field(default_factory=dict)
     money: dict[Cell, int] = field(default_factory=dict)
+    largest: dict[str, int] = field(default_factory=dict)
+    """Of each sum of money, the most that one person has of it."""
     pairs: dict[tuple[str, str], int] = field(default_factory=dict)
     """Of those who hold it on another ground: how many from which to which."""
 
-    def add(self, district: str, age: str, counts: Mapping[str, int], money: Mapping[str, int]) -> None:
+    def add(
+        self,
+        district: str,
+        age: str,
+        counts: Mapping[str, int],
+        money: Mapping[str, int],
+        largest: Mapping[str, int],
+    ) -> None:
         """Adds persons of one district and age group."""
         for breakdown, group in ((TOTAL, ""), (DISTRICT, district), (AGE, age)):
             for into, given in ((self.counts, counts), (self.money, money)):
                 for name, number in given.items():
                     cell = (breakdown, group, name)
                     into[cell] = into.get(cell, 0) + number
+        for name, cents in largest.items():
+            self.largest[name] = max(self.largest.get(name, 0), cents)
 
     def groups(self, breakdown: str) -> list[str]:
         """The groups that occur."""
         return sorted({group for kind, group, _ in self.counts if kind == breakdown})
 
-    def equations(self) -> list[Equation]:
-        """Everything that a reader can add up."""
-        found: list[Equation] = []
-        for breakdown in (DISTRICT, AGE):
-            groups = self.groups(breakdown)
-            for name in COUNTS:
-                whole = (TOTAL, "", name)
-                found.append(Equation({whole: -1} | {(breakdown, g, name): 1 for g in groups}, whole))
-        for kind, group in sorted({(kind, group) for kind, group, _ in self.counts}):
-            signs = {HELD_AFTER: 1, HELD_BEFORE: -1, GAINS: -1, LOSSES: 1, UNCLEAR: 1}
-            found.append(Equation({(kind, group, name): sign for name, sign in signs.items()}))
-        if self.pairs:
-            whole = (TOTAL, "", MOVES)
-            found.append(Equation({whole: -1} | {_pair(*pair): 1 for pair in self.pairs}, whole))
-        return found
 
-    def hidden(self, threshold: int) -> frozenset[Cell]:
-        """The counts and sums of money that are left out."""
-        counts = self.counts | {_pair(*pair): number for pair, number in self.pairs.items()}
-        # Who sees how many held it before and after sees the difference of what is hidden in between.
-        tied = [
-            ((kind, group, name), (kind, group, HELD_AFTER)) for kind, group, name in counts if name in FLOWS
-        ]
-        hidden = suppressed(counts, self.equations(), threshold, tied)
-        return hidden | self._hidden_money(hidden)
-
-    def _hidden_money(self, hidden: frozenset[Cell]) -> frozenset[Cell]:
-        """Money says how many there are wherever each gets the same: it is shown only where all counts are."""
-        unclear = {(kind, group) for kind, group, _ in hidden}
-        if (TOTAL, "") not in unclear:
-            for breakdown in (DISTRICT, AGE):
-                groups = self.groups(breakdown)
-                alone = [group for group in groups if (breakdown, group) in unclear]
-                others = [group for group in groups if (breakdown, group) not in unclear]
-                if len(alone) == 1:
-                    held = {self.counts[breakdown, group, HELD_AFTER]: group for group in others}
-                    unclear.add((breakdown, held[min(held)]) if held else (TOTAL, ""))
-        return frozenset(cell for cell in self.money if cell[:2] in unclear)
+# --- what may be shown --------------------------------------------------------------------------------------
 
 
-def _pair(before: str, after: str) -> Cell:
-    return "pair", before, after
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """Rounds numbers of persons and sums of money to multiples, up or down by a chance that a secret fixes.
 
-
-def suppressed(
-    counts: Mapping[Cell, int],
-    equations: Sequence[Equation],
-    threshold: int,
-    tied: Sequence[tuple[Cell, Cell]] = (),
-) -> frozenset[Cell]:
-    """The cells to leave out: small ones, and as many others as it takes that no small one can be worked out.
-
-    A count below `threshold` that is not zero is small. Left out are also others until (1) no equation, nor any
-    combination of them, determines a cell that is left out, and (2) what is left out of a known whole makes up
-    no small number itself, nor so little that each of its parts has to be small. `tied` names cells that go with another.
+    On average nothing is added or taken away. The same question about the same number is always answered with the same
+    number, so that asking again teaches nothing; a question put otherwise draws anew, so that two numbers that are
+    equal, or are not, prove nothing of the persons between them.
     """
-    hidden = {cell for cell, number in counts.items() if 0 < number < threshold}
-    while True:
-        hidden |= {other for cell, other in tied if cell in hidden and other in counts}
-        weak = _weak(counts, equations, hidden, threshold) or _determined(equations, hidden)
-        if weak is None:
-            return frozenset(hidden)
-        shown = [cell for cell in weak.terms if cell not in hidden]
-        if not shown:
-            return frozenset(counts)
-        # The smallest that says something; a zero is left out only where there is nothing else.
-        hidden.add(min(shown, key=lambda cell: (counts[cell] == 0, cell == weak.total, counts[cell], cell)))
+
+    secret: bytes
+    base: int
+
+    def persons(self, number: int, *asked: str) -> Number:
+        """A multiple of the base, or None for one base and less: whether it is none or a few is not told."""
+        return self._round(number, self.base, asked)
+
+    def money(self, cents: int, largest: int, *asked: str) -> Number:
+        """Rounded so coarsely that as many persons as the base, each with the largest amount, make one step."""
+        return self._round(cents, self.base * _round_amount(largest), asked)
+
+    def _round(self, number: int, step: int, asked: tuple[str, ...]) -> Number:
+        words = "\n".join((*asked, str(step), str(number)))
+        drawn = int.from_bytes(hmac.digest(self.secret, words.encode(), "sha256")[:8], "big")
+        rounded = step * ((number + drawn % step) // step)
+        return rounded if rounded > step else None
 
 
-def _weak(
-    counts: Mapping[Cell, int], equations: Sequence[Equation], hidden: set[Cell], threshold: int
-) -> Equation | None:
-    for equation in equations:
-        if equation.total is None or equation.total in hidden:
+def _round_amount(cents: int) -> int:
+    """The next of 1, 2, 5, 10, 20 … cents, so that the step gives no single amount away."""
+    found, factors = 1, cycle((2, Fraction(5, 2), 2))
+    while found < cents:
+        found = int(found * next(factors))
+    return found
+
+
+Line = dict[str, Number]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What may be shown of one programme."""
+
+    total: Line
+    groups: Mapping[str, Mapping[str, Line]]
+    """By breakdown and group."""
+    pairs: Mapping[tuple[str, str], int]
+    """Those of whom so few are that none is told are not even named."""
+
+
+def shown(counted: Counted, rounding: Rounding) -> Shown:
+    """What may be shown: each number rounded by itself, and what makes up another worked out from what is shown."""
+    lines = {
+        (kind, group): _line(counted, kind, group, rounding)
+        for kind, group in dict.fromkeys((kind, group) for kind, group, _ in counted.counts)
+    }
+    total = lines[TOTAL, ""]
+    groups = {kind: {group: lines[kind, group] for group in counted.groups(kind)} for kind in (DISTRICT, AGE)}
+    for parts in groups.values():
+        for name in (*_ROUNDED, *MONEY):
+            _not_one_alone(total, parts, name)
+    for line in lines.values():
+        line[HELD_AFTER] = _held_after(line, rounding.base)
+    pairs = {
+        pair: told
+        for pair, number in sorted(counted.pairs.items())
+        if (told := rounding.persons(number, *counted.asked, "pair", *pair)) is not None
+    }
+    return Shown(total, groups, pairs)
+
+
+def _line(counted: Counted, kind: str, group: str, rounding: Rounding) -> Line:
+    before, after = counted.asked
+    said: Line = {}
+    for name in _ROUNDED:
+        # Who holds it today has nothing to do with the draft, and is not counted out by many of them.
+        asked = (before, "") if name == HELD_BEFORE else counted.asked
+        said[name] = rounding.persons(counted.counts[kind, group, name], *asked, kind, group, name)
+    for name in MONEY:
+        if name not in counted.pays:
+            said[name] = 0
             continue
-        parts = [counts[cell] for cell in equation.terms if cell in hidden]
-        # Zeros are shown, so each part is one at least: five that make up five are each known to be one.
-        others = max(0, sum(part > 0 for part in parts) - 1)
-        if parts and sum(parts) < threshold + others and any(cell not in hidden for cell in equation.terms):
-            return equation
-    return None
+        asked = (before, "") if name.endswith("before") else ("", after)
+        cents = counted.money.get((kind, group, name), 0)
+        said[name] = rounding.money(cents, counted.largest.get(name, 0), *asked, kind, group, name)
+    return said
 
 
-def _determined(equations: Sequence[Equation], hidden: set[Cell]) -> Equation | None:
-    """An equation with a hidden cell that the equations together give away."""
-    cells = sorted(hidden)
-    place = {cell: n for n, cell in enumerate(cells)}
-    rows = [
-        {place[cell]: Fraction(sign) for cell, sign in equation.terms.items() if cell in place}
-        for equation in equations
-    ]
-    for given in _alone(rows):
-        for equation in equations:
-            if cells[given] in equation.terms and any(cell not in hidden for cell in equation.terms):
-                return equation
-    return None
-
-
-def _alone(rows: Sequence[Mapping[int, Fraction]]) -> Iterator[int]:
-    """The unknowns that a system of linear equations determines: in its reduced form they stand alone."""
-    reduced: dict[int, dict[int, Fraction]] = {}
-    for row in rows:
-        left = dict(row)
-        for pivot in sorted(left.keys() & reduced.keys()):
-            _take(left, reduced[pivot], left.get(pivot, Fraction(0)))
-        left = {n: value for n, value in left.items() if value}
-        if not left:
-            continue
-        pivot = min(left)
-        factor = left[pivot]
-        left = {n: value / factor for n, value in left.items()}
-        for other in reduced.values():
-            if pivot in other:
-                _take(other, left, other[pivot])
-        reduced[pivot] = left
-    for pivot, row in sorted(reduced.items()):
-        if len([value for value in row.values() if value]) == 1:
-            yield pivot
-
-
-def _take(row: dict[int, Fraction], other: Mapping[int, Fraction], times: Fraction) -> None:
-    """Takes a multiple of another row away."""
-    if not times:
+def _not_one_alone(total: Line, parts: Mapping[str, Line], name: str) -> None:
+    """Where one part alone is left out of a whole that is shown, the smallest of the others goes with it."""
+    if total[name] is None or len(parts) == 1:
         return
-    for n, value in other.items():
-        row[n] = row.get(n, Fraction(0)) - times * value
-        if not row[n]:
-            del row[n]
+    told = {group: number for group, line in parts.items() if (number := line[name]) is not None}
+    if len(told) == len(parts) - 1 and told:
+        parts[min(told, key=lambda group: (told[group], group))][name] = None
+
+
+def _held_after(line: Line, base: int) -> Number:
+    """What follows from what else is shown, and so tells nothing besides."""
+    after = sum(sign * (line[name] or 0) for name, sign in _FOLLOWS.items())
+    return after if after > base else None
+
+
+_FOLLOWS = {HELD_BEFORE: 1, GAINS: 1, LOSSES: -1, UNCLEAR: -1}
 
 
 # --- months -------------------------------------------------------------------------------------------------
@@ -229,21 +219,15 @@ class Month:
     ending: int
     unclear: int
     cost_cents: int
+    largest_cents: int
+    """The most that it costs for one person."""
 
 
 MONTH_COUNTS = ("held", "granted", "ending", "unclear")
 
 
-def hidden_months(months: Sequence[Month], threshold: int) -> frozenset[Cell]:
-    """The counts of a projection that are left out; the months hang together by what is held.
-
-    What is held at the beginning stands elsewhere, and so counts as known.
-    """
-    counts = {("month", m.day.isoformat(), name): getattr(m, name) for m in months for name in MONTH_COUNTS}
-    equations: list[Equation] = []
-    last: dict[Cell, int] = {}
-    for month in months:
-        held, granted, ending, unclear = (("month", month.day.isoformat(), name) for name in MONTH_COUNTS)
-        equations.append(Equation({held: 1, granted: -1, ending: 1, unclear: 1} | last))
-        last = {held: -1}
-    return suppressed(counts, equations, threshold)
+def shown_month(month: Month, asked: str, rounding: Rounding) -> Line:
+    """What may be shown of a month; a month with the same number as another is shown with the same."""
+    said: Line = {name: rounding.persons(getattr(month, name), asked, "month", name) for name in MONTH_COUNTS}
+    said["cost_cents"] = rounding.money(month.cost_cents, month.largest_cents, asked, "month", "cost")
+    return said

@@ -1,8 +1,8 @@
 """Run a simulation over everybody, step by step, and say what of it may be shown."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, time
 from time import perf_counter
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.errors import Conflict, NotFound
+from core.settings import Settings
+from core.vault import Label, Vault
 from entitlements.facts.service import silences
 from entitlements.registers.service import vouching
 from entitlements.rulebook.compiled import ALLOWANCE
@@ -19,8 +21,8 @@ from entitlements.rulebook.programmes import Rulebook
 
 from . import rules
 from .models import Problem, Progress, Simulation
-from .rules import AGE, DISTRICT, TOTAL, Change, Counted, Month
-from .statements import Comparison, plainly, side_of
+from .rules import AGE, DISTRICT, Change, Counted, Month, Rounding
+from .statements import LARGEST, Comparison, asked, plainly, side_of
 from .together import Side
 
 MONTHS_IN_A_YEAR = 12
@@ -39,12 +41,6 @@ class Compared:
     persons: int
     programmes: Mapping[str, Counted]
 
-    def share_ended(self, programme: str) -> float:
-        """Of those who hold it, the part that would be refused."""
-        counts = self.programmes[programme].counts
-        held = counts[TOTAL, "", rules.HELD_BEFORE]
-        return counts[TOTAL, "", rules.LOSSES] / held if held else 0.0
-
 
 async def alone_on(session: AsyncSession, today: date) -> frozenset[str]:
     """The kinds of household of which it is known today who is in none."""
@@ -56,7 +52,10 @@ async def compare(session: AsyncSession, before: Side, after: Side, on: date, to
     """Counts what becomes of everybody, with the facts as they stand today, looked at on a day."""
     comparison = Comparison(before, after)
     given = comparison.bind(on, await alone_on(session, today))
-    found: dict[str, Counted] = {name: Counted() for name in comparison.programmes}
+    found = {
+        name: Counted(asked=comparison.asked(name), pays=comparison.pays(name))
+        for name in comparison.programmes
+    }
     persons = 0
     await plainly(session)
     for row in (await session.execute(comparison.counts(), given)).mappings():
@@ -66,8 +65,9 @@ async def compare(session: AsyncSession, before: Side, after: Side, on: date, to
         persons += row["persons"]
         for n, name in enumerate(comparison.programmes):
             counts = {what: int(row[f"{n}_{what}"] or 0) for what in rules.COUNTS}
-            money = {what: int(row[f"{n}_{what}"] or 0) for what in rules.MONEY}
-            found[name].add(row["one"], row["other"], counts, money)
+            money = {what: int(row[f"{n}_{what}"] or 0) for what in found[name].pays}
+            largest = {what: int(row[f"{n}_{what}{LARGEST}"] or 0) for what in found[name].pays}
+            found[name].add(row["one"], row["other"], counts, money, largest)
     return Compared(persons, found)
 
 
@@ -96,34 +96,42 @@ async def persons(
 # --- what may be shown --------------------------------------------------------------------------------------
 
 
-def shown(compared: Compared, threshold: int) -> dict[str, Any]:
-    """The counts without those that are too small, and without those from which these could be worked out."""
+def rounding(vault: Vault, base: int) -> Rounding:
+    """How numbers are rounded in this house; nobody outside can tell by which chance."""
+    return Rounding(vault.secret(Label.ROUNDING), base)
+
+
+def shown(compared: Compared, how: Rounding) -> dict[str, Any]:
+    """The numbers as they may be shown."""
     return {
         "persons": compared.persons,
+        "withheld": False,
         "programmes": [
-            {"programme": name} | _shown(counted, counted.hidden(threshold))
+            {"programme": name} | _shown(rules.shown(counted, how))
             for name, counted in compared.programmes.items()
             if counted.counts
         ],
     }
 
 
-def _shown(counted: Counted, hidden: frozenset[rules.Cell]) -> dict[str, Any]:
-    def line(breakdown: str, group: str) -> dict[str, Any]:
-        said: dict[str, Any] = {}
-        for name in (*rules.COUNTS, *rules.MONEY):
-            cell = (breakdown, group, name)
-            number = (counted.counts | counted.money)[cell]
-            said[name] = None if cell in hidden else _twelfth(number) if "lump" in name else number
-        return said
+def withheld(compared: Compared) -> dict[str, Any]:
+    """What is shown to whoever has seen as much today as anybody may."""
+    return {"persons": compared.persons, "withheld": True, "programmes": []}
+
+
+def _shown(found: rules.Shown) -> dict[str, Any]:
+    def line(told: rules.Line) -> dict[str, Any]:
+        return {
+            name: _twelfth(number) if "lump" in name and number else number for name, number in told.items()
+        }
 
     return {
-        "total": line(TOTAL, ""),
-        "districts": [{"group": group} | line(DISTRICT, group) for group in counted.groups(DISTRICT)],
-        "ages": [{"group": group} | line(AGE, group) for group in counted.groups(AGE)],
+        "total": line(found.total),
+        "districts": [{"group": group} | line(told) for group, told in found.groups[DISTRICT].items()],
+        "ages": [{"group": group} | line(told) for group, told in found.groups[AGE].items()],
         "grounds": [
-            {"before": pair[0], "after": pair[1], "persons": None if ("pair", *pair) in hidden else number}
-            for pair, number in sorted(counted.pairs.items())
+            {"before": before, "after": after, "persons": number}
+            for (before, after), number in found.pairs.items()
         ],
     }
 
@@ -159,6 +167,7 @@ async def look_ahead(
         columns += [
             func.sum(cost).label(f"{n}_cost"),
             func.sum(then.after.lump_cents(name)).label(f"{n}_lump"),
+            func.max(cost + then.after.lump_cents(name)).label(f"{n}_largest"),
         ]
     await plainly(session)
     row = (await session.execute(then.totals(columns), given)).mappings().one()
@@ -170,24 +179,18 @@ async def look_ahead(
             ending=int(row[f"{n}_ending"] or 0),
             unclear=int(row[f"{n}_unclear"] or 0),
             cost_cents=int(row[f"{n}_cost"] or 0) + _twelfth(int(row[f"{n}_lump"] or 0)),
+            largest_cents=int(row[f"{n}_largest"] or 0),
         )
         for n, name in enumerate(names)
     }
 
 
-def shown_months(months: Sequence[Month], threshold: int) -> list[dict[str, Any]]:
-    """The months of one programme; what they cost is left out where a count is."""
-    hidden = rules.hidden_months(months, threshold)
-    found = []
-    for month in months:
-        day = month.day.isoformat()
-        said: dict[str, Any] = {
-            name: None if ("month", day, name) in hidden else getattr(month, name)
-            for name in rules.MONTH_COUNTS
-        }
-        cost = None if None in said.values() else month.cost_cents
-        found.append({"day": day} | said | {"cost_cents": cost})
-    return found
+def shown_months(months: Sequence[Month], asked: Sequence[str], how: Rounding) -> list[dict[str, Any]]:
+    """The months of one programme, each with what decides it then."""
+    return [
+        {"day": month.day.isoformat()} | rules.shown_month(month, said, how)
+        for month, said in zip(months, asked, strict=True)
+    ]
 
 
 # --- one simulation -----------------------------------------------------------------------------------------
@@ -236,21 +239,30 @@ async def step(
     *,
     today: date,
     now: datetime,
+    settings: Settings,
+    vault: Vault,
 ) -> Compared | None:
     """Does the next part: first the comparison (given back, for whoever decides by it), then month by month."""
-    started, compared = perf_counter(), None
+    started, compared, how = perf_counter(), None, rounding(vault, row.threshold)
     if "programmes" not in row.so_far:
         compared = await compare(
             session, side_of(before, row.before_on), side_of(after, row.after_on), row.on, today
         )
-        row.so_far = shown(compared, row.threshold)
+        tables = len(compared.programmes) + (len(after.programmes) if row.months else 0)
+        left = settings.simulation_tables - await tables_of(session, row.asked_by, today, settings)
+        row.so_far = shown(compared, how) if tables <= left else withheld(compared)
+        row.tables = 0 if row.so_far["withheld"] else tables
     elif row.months_done <= row.months:
         await _next_month(session, row, after, today)
-    if row.months == 0 or row.months_done > row.months:
+    hides = row.so_far["withheld"]
+    if row.months == 0 or row.months_done > row.months or hides:
         so_far = dict(row.so_far)
-        ahead = so_far.pop("ahead", {})
+        ahead = {} if hides else so_far.pop("ahead", {})
         so_far["months"] = [
-            {"programme": name, "months": shown_months(_months(said[1:]), row.threshold)}
+            {
+                "programme": name,
+                "months": shown_months(_months(said[1:]), [one["asked"] for one in said[1:]], how),
+            }
             for name, said in ahead.items()
         ]
         row.result, row.so_far, row.state, row.finished_at = so_far, {}, Progress.DONE, now
@@ -260,30 +272,42 @@ async def step(
     return compared
 
 
+async def tables_of(session: AsyncSession, principal_id: UUID, today: date, settings: Settings) -> int:
+    """How many tables, one for each programme of each simulation, somebody has been shown on a day."""
+    since = datetime.combine(today, time(), settings.zone)
+    wanted = select(func.coalesce(func.sum(col(Simulation.tables)), 0)).where(
+        col(Simulation.asked_by) == principal_id, col(Simulation.asked_at) >= since
+    )
+    found: int = (await session.execute(wanted)).scalar_one()
+    return found
+
+
 async def _next_month(session: AsyncSession, row: Simulation, book: Rulebook, today: date) -> None:
     """Looks at the next month; the first look is at the day of the simulation itself."""
     days = [row.on, *rules.months_after(row.on, row.months)]
     n = row.months_done
     found = await look_ahead(session, book, last=days[n - 1] if n else None, day=days[n], today=today)
+    side = side_of(book, days[n])
     ahead = {name: list(said) for name, said in row.so_far.get("ahead", {}).items()}
     for name, month in found.items():
         # A programme that begins later was held by nobody before.
-        nobody = [{"day": day.isoformat()} | dict.fromkeys(_KEPT, 0) for day in days[:n]]
-        ahead.setdefault(name, nobody).append(
-            {"day": month.day.isoformat()} | {what: getattr(month, what) for what in _KEPT}
-        )
+        nobody = [_kept(Month(day, 0, 0, 0, 0, 0, 0), "") for day in days[:n]]
+        ahead.setdefault(name, nobody).append(_kept(month, asked(side, name)))
     for name, said in ahead.items():
         if name not in found:
-            said.append({"day": days[n].isoformat()} | dict.fromkeys(_KEPT, 0) | {"ending": said[-1]["held"]})
+            ended = Month(days[n], 0, 0, said[-1]["held"], 0, 0, 0)
+            said.append(_kept(ended, said[-1]["asked"]))
     row.so_far = {**row.so_far, "ahead": ahead}
     row.months_done = n + 1
 
 
-_KEPT = (*rules.MONTH_COUNTS, "cost_cents")
+def _kept(month: Month, decided_by: str) -> dict[str, Any]:
+    return asdict(month) | {"day": month.day.isoformat(), "asked": decided_by}
 
 
 def _months(said: Sequence[Mapping[str, Any]]) -> list[Month]:
-    return [Month(date.fromisoformat(one["day"]), *(one[what] for what in _KEPT)) for one in said]
+    fields = [{name: value for name, value in one.items() if name != "asked"} for one in said]
+    return [Month(**one | {"day": date.fromisoformat(one["day"])}) for one in fields]
 
 
 __all__ = [

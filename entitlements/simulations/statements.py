@@ -1,5 +1,6 @@
 """Two rulebooks over everybody as one statement, and what becomes of each person."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -42,6 +43,8 @@ from .together import Side, together
 Expression = ColumnElement[Any]
 DATED = replace(CURRENT_ROWS, current=False)
 """The wide rows as they stand today, asked about a later day: of each fact it is looked until when it holds."""
+LARGEST = "_largest"
+"""Ends the name of a column with the most that one person has of what is summed."""
 _BORN = "simulation_born_"
 
 
@@ -74,6 +77,12 @@ def needed_for(side: Side, programmes: Sequence[str]) -> Side:
         if version.programme in wanted:
             wanted |= {needed.programme for needed in version.depends_on}
     return replace(side, versions=tuple(v for v in side.versions if v.programme in wanted))
+
+
+def asked(side: Side, programme: str) -> str:
+    """A hash of all by which a side decides a programme, with what it waits for."""
+    told = [side.says(version.programme) for version in needed_for(side, (programme,)).versions]
+    return hashlib.sha256(repr(told).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +139,15 @@ class _Decided:
     statement: _Statement
     names: Mapping[str, str]
 
+    def pays(self, programme: str) -> dict[str, bool]:
+        """Which sorts of money the rule can come to, whoever the people are."""
+        version = self.statement.side.version(self.names.get(programme, ""))
+        return {
+            "allowances": version is not None and bool(version.allowances),
+            "lump_sums": version is not None and bool(version.amounts),
+            "charges": version is not None and bool(version.charges),
+        }
+
     def outcome(self, programme: str) -> Expression:
         if programme not in self.names:
             return literal(Outcome.REFUSED.value, String())
@@ -179,6 +197,7 @@ class Comparison:
         """
         self.programmes = tuple(programmes) if programmes is not None else differing(before, after)
         before, after = needed_for(before, self.programmes), needed_for(after, self.programmes)
+        self._sides = before, after
         if two_days:
             self.statements = [_statement(before, "b"), _statement(after, "a")]
             self.before, self.after = (
@@ -197,6 +216,20 @@ class Comparison:
         for statement, day in zip(self.statements, (on, later or on), strict=False):
             said |= statement.bind(day, alone)
         return said
+
+    def asked(self, programme: str) -> tuple[str, str]:
+        """What is asked about a programme: what decides it before, and after."""
+        before, after = self._sides
+        return asked(before, programme), asked(after, programme)
+
+    def pays(self, programme: str) -> frozenset[str]:
+        """The sums of money that either side can come to."""
+        return frozenset(
+            f"{name}_{when}"
+            for when, decided in (("before", self.before), ("after", self.after))
+            for name, paid in decided.pays(programme).items()
+            if paid
+        )
 
     def _everybody(self) -> FromClause:
         source: FromClause = CURRENT
@@ -226,7 +259,9 @@ class Comparison:
         """
         everybody = self._each()
         names = self._sums()
+        money = [name for name in names if name.partition("_")[2] in rules.MONEY]
         sums = [func.sum(everybody.c[name]).label(name) for name in names]
+        sums += [func.max(everybody.c[name]).label(f"{name}{LARGEST}") for name in money]
         first: Select[Any] = select(
             literal(0).label("part"),
             everybody.c.district.label("one"),
@@ -234,7 +269,7 @@ class Comparison:
             func.count().label("persons"),
             *sums,
         ).group_by(everybody.c.district, everybody.c.age)
-        nothing = [cast(null(), BigInteger()).label(name) for name in names]
+        nothing = [cast(null(), BigInteger()).label(one.name) for one in sums]
         moves = [
             select(
                 literal(n + 1).label("part"),
@@ -250,7 +285,11 @@ class Comparison:
         return union_all(first, *moves)
 
     def _sums(self) -> list[str]:
-        return [f"{n}_{name}" for n in range(len(self.programmes)) for name in (*rules.COUNTS, *rules.MONEY)]
+        return [
+            f"{n}_{name}"
+            for n, programme in enumerate(self.programmes)
+            for name in (*rules.COUNTS, *(m for m in rules.MONEY if m in self.pays(programme)))
+        ]
 
     def _each(self) -> CTE:
         """One row per person, worked out once for all that is counted."""
@@ -268,7 +307,8 @@ class Comparison:
                     "lump_sums": decided.lump_cents(programme),
                     "charges": decided.cents(programme, CHARGE),
                 }
-                columns += [cents.label(f"{n}_{name}_{when}") for name, cents in money.items()]
+                paid = decided.pays(programme)
+                columns += [cents.label(f"{n}_{name}_{when}") for name, cents in money.items() if paid[name]]
             columns += [
                 self.before.ground(programme).label(f"{n}_from"),
                 self.after.ground(programme).label(f"{n}_to"),

@@ -1,7 +1,7 @@
 """Makes an office that writes and approves rules, over a city of random people."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from core.database import Database, new_id
 from core.jobs.models import Job
 from core.jobs.service import ATTEMPTS, Minded, Worker
 from core.settings import Settings
+from core.vault import MemoryVault, Vault
 from entitlements.facts.models import CURRENT
 from entitlements.people.models import Person
 from entitlements.releases import checking, drafts, service, simulating
@@ -209,6 +210,7 @@ class Office:
     database: Database
     settings: Settings
     clock: FixedClock
+    vault: Vault = field(default_factory=MemoryVault)
 
     def __post_init__(self) -> None:
         self.author = staff(Role.RULE_AUTHOR)
@@ -270,7 +272,9 @@ class Office:
 
     async def go_on(self, row: Check) -> None:
         async with self.database.writing() as session:
-            await checking.run_check(session, {"check_id": str(row.id)}, self.now, settings=self.settings)
+            await checking.run_check(
+                session, {"check_id": str(row.id)}, self.now, settings=self.settings, vault=self.vault
+            )
 
     async def checked(self, release: Release) -> Check:
         async with self.database.reading() as session:
@@ -371,7 +375,11 @@ class Office:
         for _ in range(row.months + 2):
             async with self.database.writing() as session:
                 await simulating.run_simulation(
-                    session, {"simulation_id": str(row.id)}, self.now, settings=self.settings
+                    session,
+                    {"simulation_id": str(row.id)},
+                    self.now,
+                    settings=self.settings,
+                    vault=self.vault,
                 )
         async with self.database.reading() as session:
             found = await session.get(Simulation, row.id)
@@ -386,10 +394,10 @@ class Office:
         """Does what is owed, as a worker does."""
         handlers = {
             "release.check": Minded(
-                partial(checking.run_check, settings=self.settings), checking.check_given_up
+                partial(checking.run_check, settings=self.settings, vault=self.vault), checking.check_given_up
             ),
             "simulation.step": Minded(
-                partial(simulating.run_simulation, settings=self.settings),
+                partial(simulating.run_simulation, settings=self.settings, vault=self.vault),
                 simulating.simulation_given_up,
             ),
         }
