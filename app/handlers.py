@@ -14,6 +14,7 @@ import entitlements.deliveries.service
 import entitlements.grants.service
 import entitlements.grants.warnings
 import entitlements.releases.checking
+import entitlements.releases.service
 import entitlements.releases.simulating
 import entitlements.requests.service
 import issuers.authorities.service
@@ -51,8 +52,16 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
         ),
         "deliveries.sweep": entitlements.deliveries.service.sweep,
         "facts.turn": partial(entitlements.deliveries.service.turn, settings=settings),
-        "decisions.turn": partial(entitlements.decisions.everybody.turn, settings=settings),
-        "decisions.run": partial(entitlements.decisions.everybody.step, settings=settings),
+        "decisions.turn": partial(
+            entitlements.decisions.everybody.turn,
+            settings=settings,
+            meant=entitlements.releases.service.meant_endings,
+        ),
+        "decisions.run": partial(
+            entitlements.decisions.everybody.step,
+            settings=settings,
+            meant=entitlements.releases.service.meant_endings,
+        ),
         "grants.turn": partial(entitlements.grants.service.turn, settings=settings),
         "warnings.turn": partial(entitlements.grants.warnings.turn, settings=settings),
         "allowances.turn": partial(entitlements.grants.service.turn_allowances, settings=settings),

@@ -7,7 +7,7 @@ knows reasons and days, and written by the thousand, one transaction each. So a 
 stopped and taken up again, and loses nothing when a machine stops in its middle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import and_, case, delete, exists, func, insert, literal, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.selectable import Select
+from sqlalchemy.sql.selectable import FromClause, Select
 from sqlmodel import col
 
 from core.access.rules import Caller
@@ -45,6 +45,18 @@ STEPS = 5
 """How many steps of a run the night takes in its own transaction, before it leaves the rest to jobs."""
 FEW = 20
 """So many ends never need a person to look at them, whatever their share."""
+
+MORE_THAN_MEANT = 0.1
+"""By this part more may end than was acknowledged for a new rule: facts go on while a release waits for its day."""
+
+Meant = Callable[[AsyncSession, date, date | None], Awaitable[Mapping[str, int]]]
+"""By programme, how many endings somebody has acknowledged for the rules of a day that came into force since another."""
+
+
+async def nothing_meant(_session: AsyncSession, _on: date, _since: date | None) -> Mapping[str, int]:
+    """Where nobody has acknowledged any endings."""
+    return {}
+
 
 log = structlog.get_logger("everybody")
 
@@ -126,7 +138,14 @@ async def open_run(session: AsyncSession) -> Run | None:
     return found
 
 
-async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *, settings: Settings) -> None:
+async def turn(
+    session: AsyncSession,
+    _payload: dict[str, Any],
+    now: datetime,
+    *,
+    settings: Settings,
+    meant: Meant = nothing_meant,
+) -> None:
     """The nightly job: looks at everybody, and judges whose decision can be another today, or whose end must be
     announced. What is little is done at once, what is much in steps of its own.
 
@@ -140,7 +159,7 @@ async def turn(session: AsyncSession, _payload: dict[str, Any], now: datetime, *
         return
     run = await begin(session, cause="night", now=now, settings=settings)
     for _ in range(STEPS):
-        if not await advance(session, run.id, now=now, settings=settings):
+        if not await advance(session, run.id, now=now, settings=settings, meant=meant):
             return
 
 
@@ -163,14 +182,28 @@ async def _only_due(session: AsyncSession, *, now: datetime, settings: Settings)
         await enqueue(session, "decisions.turn", run_at=now)
 
 
-async def step(session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings) -> None:
+async def step(
+    session: AsyncSession,
+    payload: dict[str, Any],
+    now: datetime,
+    *,
+    settings: Settings,
+    meant: Meant = nothing_meant,
+) -> None:
     """The job that takes a run one step further, and owes the next one."""
-    if await advance(session, UUID(str(payload["run_id"])), now=now, settings=settings):
+    if await advance(session, UUID(str(payload["run_id"])), now=now, settings=settings, meant=meant):
         run = await get(session, UUID(str(payload["run_id"])))
         await _owe(session, run, now)
 
 
-async def advance(session: AsyncSession, run_id: UUID, *, now: datetime, settings: Settings) -> bool:
+async def advance(
+    session: AsyncSession,
+    run_id: UUID,
+    *,
+    now: datetime,
+    settings: Settings,
+    meant: Meant = nothing_meant,
+) -> bool:
     """Takes a run one step further in the caller's transaction; False when nothing is left to do for now.
 
     After a crash the next step begins where the last committed one ended.
@@ -182,7 +215,7 @@ async def advance(session: AsyncSession, run_id: UUID, *, now: datetime, setting
     run.moved_at = now
     if run.persons == 0:
         if not await _turn_facts(session, run, today):
-            await _compare(session, run, today, now=now, settings=settings)
+            await _compare(session, run, today, now=now, settings=settings, meant=meant)
     elif not await _judge(session, run, now=now, settings=settings):
         run.state, run.finished_at = RunState.FINISHED, now
         note(session, None, "assessment-run.finished", ("run", run.id), now=now, persons=run.done)
@@ -208,7 +241,7 @@ async def _turn_facts(session: AsyncSession, run: Run, today: date) -> bool:
 
 
 async def _compare(
-    session: AsyncSession, run: Run, today: date, *, now: datetime, settings: Settings
+    session: AsyncSession, run: Run, today: date, *, now: datetime, settings: Settings, meant: Meant
 ) -> None:
     """Decides for everybody, writes down whom it concerns, and holds the run where it would end too much."""
     run.on_day = today
@@ -224,10 +257,45 @@ async def _compare(
     held = await _count(session, select(func.count()).select_from(Entitlement).where(_standing()))
     run.persons = max(1, await _count(session, select(func.count()).select_from(CURRENT)))
     run.standing, run.ends = held, ends
-    if ends > FEW and ends > settings.hold_share * held:
-        run.state = RunState.HELD
-        note(session, None, "assessment-run.held", ("run", run.id), now=now, ends=ends, standing=held)
-        log.warning("run.held", run=str(run.id), ends=ends, standing=held)
+    if not _many(ends, held, settings):
+        return
+    acknowledged = await meant(session, today, await _looked_last(session, run))
+    if acknowledged:
+        by_programme = await _ends_of_each(session, compiled, given)
+        beyond = sum(
+            max(0, number - int((1 + MORE_THAN_MEANT) * acknowledged.get(name, 0)))
+            for name, number in by_programme.items()
+        )
+        if not _many(beyond, held, settings):
+            note(session, None, "assessment-run.as-meant", ("run", run.id), now=now, ends=ends, beyond=beyond)
+            return
+    run.state = RunState.HELD
+    note(session, None, "assessment-run.held", ("run", run.id), now=now, ends=ends, standing=held)
+    log.warning("run.held", run=str(run.id), ends=ends, standing=held)
+
+
+def _many(ends: int, held: int, settings: Settings) -> bool:
+    return ends > FEW and ends > settings.hold_share * held
+
+
+async def _looked_last(session: AsyncSession, run: Run) -> date | None:
+    """The day on which everybody was compared last before this run."""
+    found: date | None = (
+        await session.execute(
+            select(func.max(col(Run.on_day))).where(col(Run.id) != run.id, col(Run.persons) > 0)
+        )
+    ).scalar_one()
+    return found
+
+
+async def _ends_of_each(
+    session: AsyncSession, compiled: CompiledBook, given: dict[str, Any]
+) -> dict[str, int]:
+    """How many of those who hold each programme would be refused it."""
+    said = compiled.select.subquery("said")
+    columns = [func.sum(_ends(said, name)).label(name) for name in compiled.programmes]
+    row = (await session.execute(select(*columns), given)).mappings().one()
+    return {name: int(row[name] or 0) for name in compiled.programmes}
 
 
 def _standing() -> ColumnElement[bool]:
@@ -254,25 +322,7 @@ async def _list(
             col(Verdict.person_id) == said.c.key, or_(col(Verdict.look_on) <= today, *await stale(session))
         )
     )
-    ends = [
-        case(
-            (
-                and_(
-                    said.c[name + OUTCOME] == Outcome.REFUSED.value,
-                    exists(
-                        select(col(Entitlement.id)).where(
-                            col(Entitlement.person_id) == said.c.key,
-                            col(Entitlement.programme) == name,
-                            col(Entitlement.status) == Standing.ACTIVE,
-                        )
-                    ),
-                ),
-                1,
-            ),
-            else_=0,
-        )
-        for name in compiled.programmes
-    ]
+    ends = [_ends(said, name) for name in compiled.programmes]
     rank = case((differs, 0), else_=1)
     joined = said.outerjoin(Assessed, col(Assessed.person_id) == said.c.key)
     chosen = (
@@ -303,6 +353,18 @@ async def _list(
     if (await session.execute(some.where(col(Assessed.person_id).is_(None)).limit(1))).first() is not None:
         statement = insert(table_of(Assessed)).from_select(["person_id", "essence"], lost)
         await session.execute(statement, given)
+
+
+def _ends(said: FromClause, programme: str) -> ColumnElement[int]:
+    """One for each who holds a programme and would be refused it."""
+    holds = exists(
+        select(col(Entitlement.id)).where(
+            col(Entitlement.person_id) == said.c.key,
+            col(Entitlement.programme) == programme,
+            col(Entitlement.status) == Standing.ACTIVE,
+        )
+    )
+    return case((and_(said.c[programme + OUTCOME] == Outcome.REFUSED.value, holds), 1), else_=0)
 
 
 async def stale(session: AsyncSession) -> list[ColumnElement[bool]]:
