@@ -128,6 +128,7 @@ class KeySet:
         return next((key for key in self.keys if key.kid == kid), None)
 
 
+_CURVES: Mapping[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
 _BY_CURVE = {ec.SECP256R1.name: Algorithm.ES256, ec.SECP384R1.name: Algorithm.ES384}
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _MEMBERS = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
@@ -170,10 +171,11 @@ def read_jwk(members: object) -> Key:
     if not (kid is None or (isinstance(kid, str) and 1 <= len(kid) <= 256)):
         raise KeyRefused("a kid is a short text")
     try:
-        for coordinate in shape.keys() - {"kty", "crv"}:
-            unb64url(cast("str", shape[coordinate]))
+        octets = {name: unb64url(cast("str", shape[name])) for name in shape.keys() - {"kty", "crv"}}
         algorithm = None if named is None else Algorithm(named)
-        built = jwt.PyJWK(cast("dict[str, str]", shape)).key
+        built = (
+            _on_curve(shape["crv"], octets) if kind == "EC" else jwt.PyJWK(cast("dict[str, str]", shape)).key
+        )
     except (ValueError, jwt.PyJWTError):
         raise KeyRefused("the key is not well formed, or not of a kind that is taken") from None
     match built:
@@ -188,6 +190,17 @@ def read_jwk(members: object) -> Key:
     if algorithm is not None and not key.fits(algorithm):
         raise KeyRefused("the key cannot be used with the algorithm that it names")
     return key
+
+
+def _on_curve(name: object, octets: Mapping[str, bytes]) -> ec.EllipticCurvePublicKey:
+    """The point of these coordinates, each as long as the curve is wide (RFC 7518 §6.2.1.2); ValueError for any other."""
+    curve = _CURVES.get(cast("str", name))
+    if curve is None:
+        raise ValueError("this curve is not taken")
+    x, y = octets["x"], octets["y"]
+    if not len(x) == len(y) == (curve.key_size + 7) // 8:
+        raise ValueError("a coordinate is as long as its curve is wide")
+    return ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\x04" + x + y)
 
 
 def _listed(value: object) -> list[object]:
@@ -266,6 +279,7 @@ def _compact(value: Claims) -> bytes:
 # Headers that bring a key along or point to one: a token does not get to choose who vouches for it. `crit`
 # names extensions, of which none is known here; `b64` and `zip` change what was signed.
 _NEVER = frozenset({"jku", "x5u", "jwk", "crit", "b64", "zip"})
+_NAMING = frozenset({"jwk", "kid", "x5c", "trust_chain"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,21 +330,22 @@ def verify_proof(
     token: str,
     *,
     typ: str,
-    beside: Collection[str] = (),
+    lone: bool = False,
     named: Callable[[str], Key | None] | None = None,
     longest: int = LONGEST,
 ) -> Verified:
     """A proof of possession that brings its own key: the only kind of token that may (RFC 9449, OpenID4VCI appendix F).
 
     It proves that its sender holds that key, and nothing about who that is; so it has a door of its own and never
-    comes through `verify`. ES256, a `typ` spelt like this, a public P-256 `jwk` (or, where `named` knows the key, its
-    `kid`), and in the header nothing else but what `beside` allows.
+    comes through `verify`. ES256, a `typ` spelt like this, and a public P-256 `jwk` (or, where `named` knows the key,
+    its `kid`). With `lone` nothing else may name a key (appendix F.1); without, the `jwk` counts and a name beside it
+    is passed over, as is every parameter that nobody here knows (RFC 7515 section 4).
     """
     read = _read(token, longest)
     _allowed(read.header, OURS)
     _check_header({name: value for name, value in read.header.items() if name != "jwk"}, {typ})
-    if not {"alg", "typ", "jwk", "kid", *beside}.issuperset(read.header):
-        raise TokenRefused(Refusal.HEADER, "the header has a parameter that is not taken")
+    if lone and len(_NAMING & read.header.keys()) != 1:
+        raise TokenRefused(Refusal.KEY, "a proof names its key once")
     key = _brought(read.header, named)
     if not key.fits(Algorithm.ES256):
         raise TokenRefused(Refusal.KEY, "the key is not on P-256")
@@ -343,8 +358,6 @@ def verify_proof(
 
 def _brought(header: Claims, named: Callable[[str], Key | None] | None) -> Key:
     kid = header.get("kid")
-    if ("jwk" in header) == ("kid" in header):
-        raise TokenRefused(Refusal.KEY, "a proof names its key once")
     if "jwk" in header:
         try:
             return read_jwk(header["jwk"])
@@ -399,6 +412,15 @@ def _check_times(claims: Claims, now: datetime, leeway: timedelta) -> datetime:
         if moment is not None and moment > now + leeway:
             raise TokenRefused(Refusal.NOT_YET_VALID, "the token is not valid yet")
     return expires
+
+
+def check_stated(claims: Claims, *, now: datetime, leeway: timedelta = LEEWAY) -> None:
+    """Settles exp and nbf of a token that need state neither; what it states counts (RFC 7519 section 4.1)."""
+    expires, begins = _moment(claims, "exp"), _moment(claims, "nbf")
+    if expires is not None and now >= expires + leeway:
+        raise TokenRefused(Refusal.EXPIRED, "the token has expired")
+    if begins is not None and begins > now + leeway:
+        raise TokenRefused(Refusal.NOT_YET_VALID, "the token is not valid yet")
 
 
 def _moment(claims: Claims, name: str) -> datetime | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from core.jose import Claims
 from issuers.credentials.sdjwt.disclosing import DOTS, SD, SD_ALG
-from issuers.credentials.sdjwt.jws import b64url
+from issuers.credentials.sdjwt.jws import b64url, b64url_octets
 
 HASH: Final = "sha-256"
 
@@ -195,9 +195,10 @@ class _Hiding:
         return value
 
     def hide(self, contents: list[object]) -> str:
-        disclosure = b64url(self._encode(contents))
-        self.disclosures.append(disclosure)
-        return _digest(disclosure.encode())
+        # The characters are what is hashed, so they are written once, as bytes.
+        disclosure = b64url_octets(self._encode(contents))
+        self.disclosures.append(disclosure.decode("ascii"))
+        return _digest(disclosure)
 
     def fill(self, hidden: int, fill: int) -> list[str]:
         return [next(self._decoys) for _ in range(fill - hidden)]

@@ -37,7 +37,12 @@ def unb64url(text: str) -> bytes:
 
 def b64url(octets: bytes) -> str:
     """base64url without padding."""
-    return binascii.b2a_base64(octets, newline=False).translate(_WRITING, b"=").decode("ascii")
+    return b64url_octets(octets).decode("ascii")
+
+
+def b64url_octets(octets: bytes) -> bytes:
+    """The same, as the bytes that are hashed and signed."""
+    return binascii.b2a_base64(octets, newline=False).translate(_WRITING, b"=")
 
 
 def read_json(octets: bytes) -> object:
