@@ -2,8 +2,10 @@
 
 import json
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -33,6 +35,12 @@ class Reply:
             raise ValueError("nested too deep") from None
 
 
+@cache
+def _trust() -> ssl.SSLContext:
+    """Whose certificates are believed: read once, some hundred of them."""
+    return httpx.create_ssl_context()
+
+
 class Outgoing:
     """Asks others, with a limit on time and size, and goes nowhere it was not sent: a redirect is an answer."""
 
@@ -46,6 +54,7 @@ class Outgoing:
         self._seconds, self._largest = seconds, largest
         self._client = httpx.AsyncClient(
             transport=transport,
+            verify=_trust(),
             follow_redirects=False,
             timeout=httpx.Timeout(seconds, connect=min(seconds, 5)),
             limits=httpx.Limits(max_connections=50, max_keepalive_connections=10),

