@@ -302,24 +302,32 @@ def turning_days(tree: Tree, subject: Subject, parameters: Parameters) -> tuple[
     return tuple(sorted(turning_of(tree.moments, subject, parameters)))
 
 
-def turning_of(moments: Iterable[tuple[str, Node]], subject: Subject, parameters: Parameters) -> set[date]:
-    """The same for the moments of one tree or of several, in no order."""
+def turning_of(
+    moments: Iterable[tuple[str, Node]], subject: Subject, parameters: Parameters, after: date = date.min
+) -> set[date]:
+    """The same for the moments of one tree or of several, in no order; of those up to a day some may be left out."""
     days: set[date] = set()
     for household, node in moments:
-        for whom in (subject, *subject.households.get(household, ())) if household else (subject,):
-            days.update(_turning(node, whom, parameters))
+        members = (subject, *subject.households.get(household, ())) if household else (subject,)
+        if type(node) is t.Fact:
+            # Nearly everything that is asked is a fact, and nearly every fact began long ago.
+            for whom in members:
+                stated = whom.facts.get(node.name)
+                if stated is None:
+                    continue
+                if stated.since > after:
+                    days.add(stated.since)
+                if stated.until is not None and stated.until >= after:
+                    days.add(next_day(stated.until))
+                days.update(_around(stated.value))
+        else:
+            for whom in members:
+                days.update(_turning(node, whom, parameters))
     return days
 
 
 def _turning(node: Node, subject: Subject, parameters: Parameters) -> Iterator[date]:
     match node:
-        case t.Fact():
-            stated = subject.facts.get(node.name)
-            if stated is not None:
-                yield stated.since
-                if stated.until is not None:
-                    yield next_day(stated.until)
-                yield from _around(stated.value)
         case t.Until():
             stated = subject.facts.get(node.fact)
             if stated is not None and stated.until is not None:
@@ -343,11 +351,9 @@ def _turning(node: Node, subject: Subject, parameters: Parameters) -> Iterator[d
             raise AssertionError(node)
 
 
-def _around(value: Value | None) -> Iterator[date]:
+def _around(value: Value | None) -> tuple[date, ...]:
     """A comparison with today turns on that very day or on the next, never elsewhere."""
-    if isinstance(value, date):
-        yield value
-        yield next_day(value)
+    return (value, next_day(value)) if isinstance(value, date) else ()
 
 
 def changes_on(tree: Tree, subject: Subject, parameters: Parameters, on: date) -> date | None:

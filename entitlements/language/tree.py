@@ -658,7 +658,10 @@ def _moments(node: Node, household: str) -> Iterator[tuple[str, Node]]:
 
 def canonical_json(value: object) -> str:
     """JSON with sorted keys and no spaces: equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _looks_at(node: Node) -> tuple[str, ...]:

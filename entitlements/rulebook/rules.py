@@ -344,7 +344,7 @@ def _until(case: _Case, ground: Ground, on: date, held_since: date | None) -> da
 
 def _holds_until(case: _Case, tree: Tree, on: date) -> date | None:
     """See `entitlements.language.holds_until`."""
-    later = sorted(day for day in turning_of(tree.moments, case.subject, case.parameters) if day > on)
+    later = sorted(day for day in turning_of(tree.moments, case.subject, case.parameters, on) if day > on)
     broken = next((day for day in later if case.ask(tree, day) != TRUE), None)
     return broken and broken - ONE_DAY
 
@@ -451,15 +451,15 @@ def _changes_on(
 ) -> date | None:
     """The next day on which something in the ruling is another if nothing new is learned."""
     # What is paid once changes nothing where nothing is granted; and before something turns, nothing is.
-    days = _turning(case) | _paying(case.version, on) if granted else _turning(case)
+    days = _turning(case, on) | _paying(case.version, on) if granted else _turning(case, on)
     change = next((day for day in sorted(days) if day > on and _essence(case, day) != now), None)
     ends = [change, next_day(until) if until else None]
     return min((day for day in ends if day), default=None)
 
 
-def _turning(case: _Case) -> set[date]:
-    """Every day on which anything that the version asks could turn merely because time passes."""
-    days = turning_of(case.version.moments, case.subject, case.parameters)
+def _turning(case: _Case, on: date) -> set[date]:
+    """Every later day on which anything that the version asks could turn merely because time passes."""
+    days = turning_of(case.version.moments, case.subject, case.parameters, on)
     death = case.subject.facts.get("deceased")
     return days if death is None else days | {death.since}
 
