@@ -20,8 +20,10 @@ import structlog
 
 T = TypeVar("T")
 KINDS = ("postgres", "sqlite")
-DOES = ("load", "assess", "beside")
-"""What is measured; `beside` asks other engines about the city of `assess`."""
+DOES = ("load", "assess", "beside", "grow")
+"""What is measured; `beside` asks other engines about the city of `assess`, and `grow` only compares: nobody is
+judged by the interpreter first, so that a city of millions can be made.
+"""
 TIMES = 3
 INSERTED = 20_000
 """Persons at most whose facts go in by insertmanyvalues: its rate does not depend on how many there are."""
@@ -116,6 +118,8 @@ async def run_at(part: str, persons: int, url: str, place: Path) -> dict:
             await timed("assess", lambda: assessing.full(database, settings, loading.NOW))
             if not database.is_sqlite:
                 await straight.tidy(database)
+        case "said":
+            await straight.said_already(database, on)
         case "compare":
             for _ in range(TIMES):
                 _, others = await timed("diff", lambda: assessing.decide_and_diff(database, on))
@@ -171,6 +175,50 @@ def assess(sizes: list[int], kinds: list[str], *, peers: bool) -> None:
                 _assess(kind, persons, url, Path(folder), peers=peers)
 
 
+AGAINST = {
+    "diff": ("plain", "0.2 of plain"),
+    "simulate": ("diff", "2 of diff"),
+    "night": ("assess", "0.05 of assess"),
+}
+
+
+def _report(kind: str, persons: int, found: dict) -> dict[str, tuple[float, float]]:
+    """Prints what was measured; gives the medians of seconds by the clock and of processor time."""
+    print(f"{kind}, {persons:,} persons {'s':>11} {'CPU s':>8} {'persons/s':>11} {'MB':>6}  against   target")
+    middle = {
+        name: (median(found[name]["seconds"]), median(found[name]["busy"]))
+        for name in ("assess", "diff", "plain", "simulate", "night")
+        if name in found
+    }
+    for name, (seconds, busy) in middle.items():
+        line = f"  {name:26} {seconds:8.2f} {busy:8.2f} {persons / seconds:11,.0f} {found[name]['megabytes']:6.0f}"
+        if name in AGAINST:
+            other, target = AGAINST[name]
+            line += (
+                f"  {seconds / middle[other][0]:.3f} (CPU {busy / middle[other][1]:.3f})  at most {target}"
+            )
+        print(line, flush=True)
+    print(f"  plain says something else of {found['different']} of {persons:,} persons")
+    return middle
+
+
+def grow(sizes: list[int], kinds: list[str]) -> None:
+    """Decide-and-diff, a draft and the plain script, as the city grows."""
+    print("\ngrow: what everybody is told is kept as the statement says it, and compared again")
+    for kind in kinds:
+        for persons in sizes:
+            with (
+                tempfile.TemporaryDirectory(prefix="citycard-bench-") as folder,
+                served(kind, Path(folder)) as url,
+            ):
+                from bench.eligibility import loading
+
+                asyncio.run(loading.prepare(url))
+                for part in ("found", "said"):
+                    apart(part, kind, persons, url, Path(folder))
+                _report(kind, persons, apart("compare", kind, persons, url, Path(folder)))
+
+
 def _assess(kind: str, persons: int, url: str, place: Path, *, peers: bool) -> None:
     from bench.eligibility import loading
 
@@ -180,25 +228,7 @@ def _assess(kind: str, persons: int, url: str, place: Path, *, peers: bool) -> N
     # The others are asked about the city before a night changes it.
     others = apart("beside", kind, persons, url, place)["peers"] if peers else []
     found |= apart("night", kind, persons, url, place)
-    print(f"{kind}, {persons:,} persons {'s':>11} {'CPU s':>8} {'persons/s':>11} {'MB':>6}  against   target")
-    middle = {
-        name: (median(found[name]["seconds"]), median(found[name]["busy"]))
-        for name in ("assess", "diff", "plain", "simulate", "night")
-    }
-    against = {
-        "diff": ("plain", "0.2 of plain"),
-        "simulate": ("diff", "2 of diff"),
-        "night": ("assess", "0.05 of assess"),
-    }
-    for name, (seconds, busy) in middle.items():
-        line = f"  {name:26} {seconds:8.2f} {busy:8.2f} {persons / seconds:11,.0f} {found[name]['megabytes']:6.0f}"
-        if name in against:
-            other, target = against[name]
-            line += (
-                f"  {seconds / middle[other][0]:.3f} (CPU {busy / middle[other][1]:.3f})  at most {target}"
-            )
-        print(line, flush=True)
-    print(f"  plain says something else of {found['different']} of {persons:,} persons")
+    middle = _report(kind, persons, found)
     ours = middle["diff"][0]
     for one in others:
         whole = one["build"] + one["decide"]
@@ -214,7 +244,7 @@ def main() -> int:
     parser.add_argument("--at", nargs=2, metavar=("URL", "PLACE"), help=argparse.SUPPRESS)
     parser.add_argument("--persons", type=int, nargs="+", default=[5_000], help="sizes of the city")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of database")
-    parser.add_argument("--do", nargs="+", choices=DOES, default=list(DOES), help="what to measure")
+    parser.add_argument("--do", nargs="+", choices=DOES, default=list(DOES[:3]), help="what to measure")
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     if asked.part:
@@ -231,6 +261,8 @@ def main() -> int:
         load(asked.persons, asked.only)
     if "assess" in asked.do:
         assess(asked.persons, asked.only, peers="beside" in asked.do)
+    if "grow" in asked.do:
+        grow(asked.persons, asked.only)
     print(f"load after: {os.getloadavg()[0]:.1f}")
     return 0
 

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid4, uuid7
 
@@ -15,6 +15,8 @@ from bench.eligibility import city, loading
 from core.access.rules import Caller
 from core.bulk import insert_rows, table_of
 from core.database import Database
+from entitlements.decisions import everybody
+from entitlements.decisions.models import Assessed
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, RULEBOOKS
 from entitlements.facts.models import CURRENT, UNTIL
 from entitlements.facts.service import Silence, silences
@@ -41,6 +43,18 @@ async def found(database: Database, persons: int, seed: int = 1) -> None:
             people = [(row[0], loading.NOW) for row in some]
             await insert_rows(session, table_of(Person), ("id", "created_at"), people)
             await insert_rows(session, CURRENT, COLUMNS, some, written=("sources",))
+    if not database.is_sqlite:
+        await tidy(database)
+
+
+async def said_already(database: Database, on: date) -> None:
+    """Keeps what the statement says of everybody, as a run does after it has judged them."""
+    async with database.writing() as session:
+        await everybody.prepare(session)
+        compiled, given = await everybody.decided(session, on)
+        said = compiled.select.subquery("said")
+        rows = select(said.c.key, said.c.essence)
+        await session.execute(insert(table_of(Assessed)).from_select(["person_id", "essence"], rows), given)
     if not database.is_sqlite:
         await tidy(database)
 
