@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import click
 from cryptography import x509
@@ -35,9 +36,9 @@ MENDING = {
     Rule.PATH_LENGTH: "an authority stands beneath this one that its path length does not allow",
     Rule.EXTENSION: "this certificate has a critical extension that wallets do not know",
     Rule.WEAK: "the signature or the key is weaker than today's rules allow",
-    Rule.NAMES: "the next certificate is not the one that this one names as its issuer; check the order",
+    Rule.NAMES: "the next certificate is not the one that this one names as its issuer, by name or key identifier",
     Rule.SIGNATURE: "the signature is not by the key of the certificate that this one names",
-    Rule.NO_ANCHOR: "no anchor of the given ones issued the last certificate",
+    Rule.NO_ANCHOR: "no anchor of the given ones issued the last certificate; is one between them missing?",
     Rule.NOT_YET_VALID: "this certificate is not valid yet",
     Rule.EXPIRED: "this certificate has expired",
 }
@@ -86,6 +87,8 @@ def init(folder: Path, name: str, *, intermediate: bool) -> None:
 @PORT
 def issue(folder: Path, use: str, url: str | None, demo: Path | None, port: int | None) -> None:
     """Make a key with a certificate of the development authority, and print the settings that name them."""
+    if url is not None and not _is_address(url):
+        _refuse("--url is the address of this house, for example https://karte.example.org", FAILED)
     try:
         public_url = url or Running.found(demo, port).settings.public_url
         chain, key = development.issue(folder, use, public_url, SystemClock().now())
@@ -96,6 +99,14 @@ def issue(folder: Path, use: str, url: str | None, demo: Path | None, port: int 
     setting = Purpose.CREDENTIAL.value if use == ALL else use
     click.echo(f"CITYCARD_{setting.upper()}_CHAIN={chain.resolve()}")
     click.echo(f"CITYCARD_{setting.upper()}_KEY={key.resolve()}")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"https", "http"} and bool(parts.hostname) and url.isascii() and " " not in url
 
 
 @pki.command()
@@ -121,20 +132,30 @@ def request(
     When the certificate comes, name its file in CITYCARD_CREDENTIAL_CHAIN (or STATUS, REQUEST, METADATA) and no key
     file: the vault holds the key.
     """
+    if not subject.strip():
+        _refuse("--subject names who asks, for example 'Stadt Dortmund, Kartenstelle'", FAILED)
+    if len(country) != 2:
+        _refuse("--country is a code of two letters (ISO 3166-1), for example DE", FAILED)
+    if not out.parent.is_dir():
+        _refuse(f"there is no folder {out.parent}", FAILED)
+    fields = [
+        (NameOID.COUNTRY_NAME, country),
+        (NameOID.ORGANIZATION_NAME, organisation),
+        (NameOID.COMMON_NAME, subject),
+    ]
     try:
+        # Before a key is made, which stays in the vault for good.
+        name = x509.Name([x509.NameAttribute(oid, value) for oid, value in fields if value])
         vault = open_vault(running.settings)
         made = key_id or vault.create(KeyUse.CREDENTIAL, running.clock.now()).key_id
         signer = vault.signer(made, KeyUse.CREDENTIAL)
-        fields = [
-            (NameOID.COUNTRY_NAME, country),
-            (NameOID.ORGANIZATION_NAME, organisation),
-            (NameOID.COMMON_NAME, subject),
-        ]
-        name = x509.Name([x509.NameAttribute(oid, value) for oid, value in fields if value])
         asked = certificate_request(signer, name, development.alternatives(running.settings.public_url))
     except ValueError as error:
         _refuse(str(error))
-    out.write_bytes(asked.public_bytes(Encoding.PEM))
+    try:
+        out.write_bytes(asked.public_bytes(Encoding.PEM))
+    except OSError as error:
+        _refuse(f"{out} cannot be written ({error.strerror}); the key is made: --key {made}", FAILED)
     click.echo(f"wrote {out} for key {made}")
 
 
@@ -164,26 +185,51 @@ def check(chain: Path, anchors: tuple[Path, ...], at: datetime | None) -> None:
             f"{place}  {certificate.subject.rfc4514_string()}  "
             f"issued by {certificate.issuer.rfc4514_string()}, until {certificate.not_valid_after_utc:%Y-%m-%d}"
         )
-    broken = _broken(entries, Anchors(trusted), now)
     if not trusted:
         click.echo("no --anchor was given: who vouches for the last certificate was not looked at")
-        broken = [one for one in broken if one.rule is not Rule.NO_ANCHOR]
+    broken = _broken(entries, trusted, now)
     for one in broken:
         where = f"certificate {one.at}" if one.at < len(certificates) else "the anchor"
         click.echo(f"broken: {one.rule.value} at {where}: {MENDING[one.rule]}")
     if broken:
+        better = _in_order(certificates)
+        if better != list(range(len(certificates))) and not _broken(
+            [entries[at] for at in better], trusted, now
+        ):
+            click.echo(f"in the order {' '.join(str(at) for at in better)} the chain holds")
         sys.exit(REFUSED)
     click.echo("the chain holds")
 
 
-def _broken(entries: list[str], anchors: Anchors, now: datetime) -> list[Break]:
-    broken = anchors.diagnose(entries, now)
+def _in_order(certificates: list[x509.Certificate]) -> list[int]:
+    """The places of the certificates from the leaf upwards, as they name each other."""
+    issuers = {one.issuer for one in certificates}
+    order = [at for at, one in enumerate(certificates) if one.subject not in issuers][:1]
+    while order:
+        above = [
+            at
+            for at, one in enumerate(certificates)
+            if at not in order and one.subject == certificates[order[-1]].issuer
+        ]
+        if not above:
+            break
+        order.append(above[0])
+    return [*order, *(at for at in range(len(certificates)) if at not in order)]
+
+
+def _broken(entries: list[str], trusted: list[x509.Certificate], now: datetime) -> list[Break]:
+    anchors = Anchors(trusted)
+
+    def diagnosed(entries: list[str]) -> list[Break]:
+        return [one for one in anchors.diagnose(entries, now) if trusted or one.rule is not Rule.NO_ANCHOR]
+
+    broken = diagnosed(entries)
     included = [one for one in broken if one.rule is Rule.ANCHOR_INCLUDED]
     kept = [at for at in range(len(entries)) if at not in {one.at for one in included}]
     if not included or not kept:
-        return list(broken)
+        return broken
     # What else is wrong is told of the chain without it, or one mistake would show as several.
-    rest = anchors.diagnose([entries[at] for at in kept], now)
+    rest = diagnosed([entries[at] for at in kept])
     places = [*kept, len(entries)]
     return included + [Break(one.rule, places[one.at]) for one in rest]
 

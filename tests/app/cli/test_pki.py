@@ -105,6 +105,40 @@ def test_each_broken_rule_is_named_with_its_place(folder: Path, tmp_path: Path) 
     assert told(leaf + below, anchor=tmp_path / "other" / "root.pem") == ["no-anchor at the anchor"]
 
 
+def test_where_only_the_order_is_wrong_the_right_one_is_told(folder: Path, tmp_path: Path) -> None:
+    chain = issue(folder)["CREDENTIAL_CHAIN"]
+    leaf, below = chain.read_text().split("-----END CERTIFICATE-----\n", 1)
+    turned = tmp_path / "turned.pem"
+    turned.write_text(below + leaf + "-----END CERTIFICATE-----\n")
+    for anchors in ((), ("--anchor", folder / "root.pem")):
+        said = run("check", turned, *anchors)
+        assert (said.exit_code, said.output.splitlines()[-1]) == (1, "in the order 1 0 the chain holds")
+    turned.write_text(leaf + "-----END CERTIFICATE-----\n")
+    assert "in the order" not in run("check", turned, "--anchor", folder / "root.pem").output
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
+def test_of_a_weak_signature_nothing_else_is_said(folder: Path, tmp_path: Path) -> None:
+    weak = tmp_path / "weak.pem"
+    asked = ["openssl", "x509", "-in", folder / "root.pem", "-sha1", "-CA", folder / "intermediate.pem"]
+    asked += ["-CAkey", folder / "intermediate.key", "-CAcreateserial", "-CAserial", tmp_path / "serial"]
+    subprocess.run([*asked, "-out", weak], capture_output=True, check=True)
+    weak.write_text(weak.read_text() + (folder / "intermediate.pem").read_text())
+    said = run("check", weak, "--anchor", folder / "root.pem").output
+    assert "broken: weak at certificate 0" in said
+    assert "broken: signature" not in said
+
+
+@pytest.mark.parametrize(
+    "url", ["not a url", "karte.example", "https://", "ftp://karte.example", "https://[::1"]
+)
+def test_an_address_that_is_none_gets_no_certificate(folder: Path, url: str) -> None:
+    said = run("issue", "--folder", folder, "--url", url)
+    assert said.exit_code == 3
+    assert "--url is the address of this house" in said.output
+    assert not (folder / "all.pem").exists()
+
+
 def test_a_file_that_is_no_chain_is_told_as_that(tmp_path: Path) -> None:
     path = tmp_path / "nothing.pem"
     path.write_text("nothing")
@@ -141,6 +175,17 @@ def test_a_request_is_signed_by_a_key_that_stays_in_the_vault(
     assert again.exit_code == 0, again.output
     assert len(FileVault(tmp_path / "vault.json", SECRET).keys()) == 1
     assert run("request", out, "--subject", "Stadt", "--key", "00000000").exit_code == 3
+    for words, said in (
+        ((out, "--subject", " "), "--subject names who asks"),
+        ((out, "--subject", "Stadt", "--country", "Deutschland"), "two letters"),
+        ((tmp_path / "nowhere/a.csr", "--subject", "Stadt"), "there is no folder"),
+        ((out, "--subject", "S" * 65), "length"),
+    ):
+        refused = run("request", *words)
+        assert refused.exit_code != 0
+        assert said in refused.output
+    # A key stays for good: none is made for a request that cannot be.
+    assert len(FileVault(tmp_path / "vault.json", SECRET).keys()) == 1
 
 
 def test_a_request_asks_for_what_a_signing_certificate_needs() -> None:

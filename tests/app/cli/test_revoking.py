@@ -114,6 +114,7 @@ async def test_a_place_of_nobody_and_a_list_of_others_change_nothing(place: Plac
     for uri, index in (
         (place[0], place[1] + 1),
         (place[0], 10**9),
+        (place[0], 10**20),
         ("https://elsewhere.example/status/1", place[1]),
         (place[0] + "/", place[1]),
         (place[0].replace("/status/", "/status/0"), place[1]),
