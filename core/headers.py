@@ -10,6 +10,10 @@ from core.settings import Settings
 PUBLIC_DOCUMENT = {"public_document": True}
 """`opt` of a door whose answer any website may read: status lists, the trust list, keys."""
 
+FOR_WALLETS = {"for_wallets": True}
+"""`opt` of a door at which a wallet knocks, be it an app or a website: it sees no cookie, takes its own tokens, and its
+answer may be read from anywhere."""
+
 
 def content_security_policy(*form_targets: str) -> str:
     """The policy of every page: everything from here, nothing inline.
@@ -52,6 +56,13 @@ class SecurityHeaders:
         if settings.public_url.startswith("https://"):
             self._always["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
         self._public = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+        self._wallets = self._public | {"Access-Control-Expose-Headers": "DPoP-Nonce, WWW-Authenticate, *"}
+        # What a browser asks before it sends more than a plain form (OPTIONS).
+        self._beforehand = {
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, DPoP, If-None-Match, "
+            "OAuth-Client-Attestation, OAuth-Client-Attestation-PoP",
+            "Access-Control-Max-Age": "600",
+        }
 
     async def __call__(self, message: Message, scope: Scope) -> None:
         if message["type"] != "http.response.start":
@@ -60,8 +71,10 @@ class SecurityHeaders:
         # Routing may have failed before a handler was found.
         handler = scope.get("route_handler")
         wanted = self._always
-        if handler is not None and handler.opt.get("public_document"):
-            wanted = self._always | self._public
+        if handler is not None and (handler.opt.get("public_document") or handler.opt.get("for_wallets")):
+            wanted = self._always | (self._wallets if handler.opt.get("for_wallets") else self._public)
+            if scope["type"] == "http" and scope["method"] == "OPTIONS":
+                wanted |= self._beforehand
         for name, value in wanted.items():
             headers.setdefault(name, value)
         if "server" in headers:

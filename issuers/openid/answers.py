@@ -85,6 +85,9 @@ async def form_of(request: Request[Any, Any, Any]) -> dict[str, str]:
         )
     except (ValueError, UnicodeError):
         raise OAuthError("invalid_request", "the form cannot be read") from None
+    # PostgreSQL keeps no NUL in a text, and no parameter of any protocol here has one.
+    if "\0" in text or any("\0" in part for pair in pairs for part in pair):
+        raise OAuthError("invalid_request", "the form cannot be read")
     form = dict(pairs)
     # Of two parameters of one name, we and somebody before us might look at different ones (RFC 6749 section 3.2).
     if len(form) != len(pairs):

@@ -19,6 +19,7 @@ from core.jose import (
     KeyRefused,
     KeySet,
     TokenRefused,
+    check_stated,
     claimed_client,
     read_jwk,
     read_key_set,
@@ -132,7 +133,13 @@ async def authenticate(desk: Desk, request: Request[Any, Any, Any], form: Mappin
     proof = headers.getall("oauth-client-attestation-pop", [])
     tried = [bool(attestation or proof), "client_assertion" in form or "client_assertion_type" in form]
     if "client_secret" in form or headers.get("authorization", "").lower().startswith("basic"):
-        raise _refused("secrets are not taken here")
+        # Who came with that header hears which scheme was refused (RFC 6749 section 5.2).
+        raise OAuthError(
+            "invalid_client",
+            "secrets are not taken here",
+            status=HTTPStatus.UNAUTHORIZED,
+            headers={"WWW-Authenticate": 'Basic realm="citycard"'},
+        )
     if not any(tried):
         return None
     if all(tried):
@@ -155,6 +162,7 @@ async def _attested(desk: Desk, attestation: str, proof: str) -> Client:
     key = _confirmed(claims)
     try:
         stated = verify(proof, key, typ=POP_TYPE, longest=LONGEST).claims
+        check_stated(stated, now=now)
     except TokenRefused as refused:
         raise _refused(f"the proof of possession: {refused.detail or refused.title}") from None
     client_id = str(claims["sub"])

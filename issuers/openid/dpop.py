@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from litestar import Request
 
-from core.jose import Claims, TokenRefused, b64url, thumbprint, verify_proof
+from core.jose import Claims, TokenRefused, b64url, check_stated, thumbprint, verify_proof
 from issuers.openid import nonces
 from issuers.openid.answers import OAuthError
 from issuers.openid.desk import Desk
@@ -53,6 +53,7 @@ async def prove(desk: Desk, request: Request[Any, Any, Any], gate: Gate) -> str:
         raise refused("invalid_dpop_proof", "one DPoP proof is needed")
     try:
         proof = verify_proof(shown[0], typ=TYPE, longest=LONGEST)
+        check_stated(proof.claims, now=desk.now)
     except TokenRefused as broken:
         raise refused("invalid_dpop_proof", broken.detail or broken.title) from None
     fault = _fault(proof.claims, gate, desk.now)

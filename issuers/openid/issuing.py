@@ -50,6 +50,9 @@ log = structlog.get_logger("openid")
 async def authorized(desk: Desk, request: Request[Any, Any, Any], path: str) -> WalletGrant:
     """The grant behind a request with a DPoP-bound access token; NotAuthorized otherwise."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        # RFC 9449 section 7.2: who could show it alone could show a stolen one.
+        raise NotAuthorized("invalid_token", "the access token is bound to a key", headers=dpop.fresh(desk))
     if scheme.lower() != "dpop" or not token:
         raise NotAuthorized(None, headers=dpop.fresh(desk))
     grant, jkt = await tokens.holder_of(desk.session, token.strip(), desk.now)
@@ -66,7 +69,7 @@ async def credential(desk: Desk, request: Request[Any, Any, Any], path: str) -> 
     """The answer of the credential endpoint (OpenID4VCI 1.0 section 8)."""
     grant = await authorized(desk, request, path)
     asked = await _body(desk, request, "invalid_credential_request")
-    envelope = _envelope(asked)
+    envelope = _envelope(request, asked)
     _check_wish(grant, asked)
     if "proofs" not in asked:
         raise OAuthError("invalid_proof", "proofs is missing")
@@ -91,7 +94,7 @@ async def deferred(desk: Desk, request: Request[Any, Any, Any], path: str) -> An
     """The answer of the deferred credential endpoint (OpenID4VCI 1.0 section 9)."""
     grant = await authorized(desk, request, path)
     asked = await _body(desk, request, "invalid_credential_request")
-    envelope = _envelope(asked)
+    envelope = _envelope(request, asked)
     transaction = asked.get("transaction_id")
     if not isinstance(transaction, str):
         raise OAuthError("invalid_credential_request", "transaction_id is missing")
@@ -217,9 +220,17 @@ def _sealed(envelope: encryption.Envelope | None, body: dict[str, Any], status: 
     return Answer(closed.encode(), status_code=int(status), media_type="application/jwt", headers=NO_STORE)
 
 
-def _envelope(asked: dict[str, object]) -> encryption.Envelope | None:
+def _envelope(request: Request[Any, Any, Any], asked: dict[str, object]) -> encryption.Envelope | None:
     wish = asked.get("credential_response_encryption")
-    return None if wish is None else encryption.Envelope(wish)
+    if wish is None:
+        return None
+    # Whoever stands between could put a key of their own in the place of the wallet's (sections 8.2 and 9.1).
+    if request.content_type[0] != "application/jwt":
+        raise OAuthError(
+            "invalid_encryption_parameters",
+            "an encrypted answer is given to an encrypted request only: see credential_request_encryption",
+        )
+    return encryption.Envelope(wish)
 
 
 async def _body(desk: Desk, request: Request[Any, Any, Any], error: str) -> dict[str, object]:
@@ -247,12 +258,12 @@ async def notify(desk: Desk, request: Request[Any, Any, Any], path: str) -> Answ
     grant = await authorized(desk, request, path)
     told = await _body(desk, request, "invalid_notification_request")
     notification, event = told.get("notification_id"), told.get("event")
-    if not isinstance(notification, str) or event not in EVENTS:
+    if not isinstance(notification, str) or not isinstance(event, str) or event not in EVENTS:
         raise OAuthError("invalid_notification_request", "notification_id and a known event are needed")
     description = told.get("event_description")
     if description is not None and not (isinstance(description, str) and description.isascii()):
         raise OAuthError("invalid_notification_request", "event_description is an ASCII text")
-    batch_id = await _heard(desk, grant, notification, str(event))
+    batch_id = await _heard(desk, grant, notification, event)
     if batch_id is None:
         raise OAuthError("invalid_notification_id", "no credentials were handed over under this name")
     if event == "credential_deleted":

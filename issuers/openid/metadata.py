@@ -24,6 +24,7 @@ from issuers.openid.issuer import (
     PRE_AUTHORIZED,
     TOKEN,
 )
+from issuers.status.accepting import prefers
 
 TYPE: Final = "openidvci-issuer-metadata+jwt"
 SIGNED: Final = "application/jwt"
@@ -152,23 +153,4 @@ def server_metadata(settings: Settings, *, registered_keys: bool) -> dict[str, A
 
 def wants_signed(accept: str) -> bool:
     """Whether an Accept header prefers the signed form; without a wish, and where in doubt, it is the unsigned one."""
-    weights: dict[str, tuple[float, int]] = {}
-    for at, part in enumerate(accept.lower().split(",")[:20]):
-        media, *parameters = (piece.strip() for piece in part.split(";"))
-        weights.setdefault(media, (_weight(parameters), -at))
-    signed = weights.get(SIGNED)
-    if signed is None or signed[0] == 0:
-        return False
-    unsigned = weights.get(UNSIGNED)
-    return unsigned is None or signed > unsigned
-
-
-def _weight(parameters: Iterable[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name == "q":
-            try:
-                return min(max(float(value), 0.0), 1.0)
-            except ValueError:
-                return 0.0
-    return 1.0
+    return prefers(accept, SIGNED, UNSIGNED)

@@ -13,6 +13,7 @@ from core.jose import (
     KeyRefused,
     TokenRefused,
     Verified,
+    check_stated,
     read_jwk,
     read_object,
     thumbprint,
@@ -67,7 +68,7 @@ def _listed(settings: Settings, proofs: object) -> tuple[str, Sequence[str]]:
         raise _refused("the proof type is not known here")
     most = settings.wallet_batch if kind == "jwt" else 1
     if not isinstance(tokens, list) or not 1 <= len(tokens) <= most:
-        raise _refused("the number of proofs is not one that is taken")
+        raise _refused(f"of this proof type, 1 to {most} are taken at once")
     if not all(isinstance(token, str) for token in tokens):
         raise _refused("a proof is a text")
     return kind, tokens
@@ -80,9 +81,8 @@ def _of_jwt(desk: Desk, grant: WalletGrant, token: str) -> list[_Found]:
         key.kid: key for key in attested if key.kid is not None
     }
     try:
-        proof = verify_proof(
-            token, typ=PROOF_TYPE, beside={"key_attestation"}, named=by_name.get, longest=LONGEST
-        )
+        proof = verify_proof(token, typ=PROOF_TYPE, lone=True, named=by_name.get, longest=LONGEST)
+        check_stated(proof.claims, now=desk.now)
     except TokenRefused as refused:
         raise _refused(refused.detail or refused.title) from None
     nonce = _judged(desk, grant, proof)
@@ -150,13 +150,14 @@ def _attested(desk: Desk, token: str, *, must_end: bool) -> list[Key]:
         raise _refused("no wallet provider that is trusted here signed the key attestation")
     try:
         claims = verify(token, signer, typ=ATTESTATION_TYPE, longest=LONGEST).claims
+        check_stated(claims, now=now, leeway=_AHEAD)
     except TokenRefused as refused:
         raise _refused(f"the key attestation: {refused.detail or refused.title}") from None
-    issued, ends = _seconds(claims, "iat"), _seconds(claims, "exp")
+    issued = _seconds(claims, "iat")
     if issued is None or issued > (now + _AHEAD).timestamp():
         raise _refused("the key attestation does not say since when it holds")
-    if (ends is None and must_end) or (ends is not None and ends <= (now - _AHEAD).timestamp()):
-        raise _refused("the key attestation has expired, or does not say when")
+    if must_end and "exp" not in claims:
+        raise _refused("the key attestation does not say until when it holds")
     listed = claims.get("attested_keys")
     if not isinstance(listed, list) or not 1 <= len(listed) <= desk.settings.wallet_batch:
         raise _refused("the number of attested keys is not one that is taken")

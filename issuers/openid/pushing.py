@@ -35,7 +35,9 @@ async def push(desk: Desk, client: Client, form: Mapping[str, str], *, proven_jk
         raise OAuthError("request_not_supported", "requests are pushed as parameters, not as an object")
     if form.get("client_id") != client.client_id:
         raise OAuthError("invalid_request", "client_id is missing")
-    if form.get("response_type") != "code":
+    if "response_type" not in form:
+        raise OAuthError("invalid_request", "response_type is missing")
+    if form["response_type"] != "code":
         raise OAuthError("unsupported_response_type", "only code is given here")
     if form.get("response_mode", "query") != "query":
         raise OAuthError("invalid_request", "answers are given in the query")

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from core import jose
 from core.access.rules import Caller, Role, allow, anyone
 from core.errors import NotFound, problems
-from core.headers import PUBLIC_DOCUMENT
+from core.headers import FOR_WALLETS, PUBLIC_DOCUMENT
 from core.idempotency import Answer
 from core.limits.rules import Limit
 from core.limits.service import limited
@@ -348,6 +348,7 @@ wallets = Router(
         notify_issuer,
     ],
     guards=[reachable, anyone],
+    opt=FOR_WALLETS,
     request_max_body_size=LARGEST,
     dependencies=_AT_HAND,
     tags=["OpenID4VCI"],

@@ -169,6 +169,8 @@ async def _by_refresh(desk: Desk, form: Mapping[str, str], asking: Asking) -> Wa
         bound = asking.client is None and token.jkt == asking.jkt
     if not bound:
         raise _not_good()
+    if not set(form.get("scope", "").split()) <= {grant.scope}:
+        raise OAuthError("invalid_scope", "no more can be asked for than was granted")
     if token.used_at is not None and now >= token.used_at + RETRY:
         await revoke(session, grant.id, now)
         log.warning("refresh.used_again", grant=str(grant.id))

@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import anyone
 from core.errors import NotOffered, problems
+from core.headers import PUBLIC_DOCUMENT
 from core.idempotency import Answer
 from core.settings import Settings
 from core.vault import Vault
+from issuers.status.accepting import prefers
 from issuers.status.rules import CWT_TYPE, MEDIA_TYPE
 from issuers.status.schemas import Aggregation
 from issuers.status.service import StatusMemory, uri_of
@@ -22,8 +24,8 @@ _TOKEN = {
     200: ResponseSpec(
         data_container=str,
         media_type=MEDIA_TYPE,
-        description="The signed list (Token Status List), or, where the caller accepts "
-        f"only {CWT_TYPE}, the same as a CWT",
+        description="The signed list (Token Status List), or, where the caller prefers "
+        f"{CWT_TYPE}, the same as a CWT",
         generate_examples=False,
     ),
     304: ResponseSpec(
@@ -76,7 +78,9 @@ async def read_status_list(
         raise NoHistory
     await statuses.follow(session, now)
     published = await statuses.published(session, number, vault=vault, settings=settings, now=now)
-    form = published.cwt if _wants_cwt(request.headers.get("accept", "")) else published.jwt
+    form = (
+        published.cwt if prefers(request.headers.get("accept", ""), CWT_TYPE, MEDIA_TYPE) else published.jwt
+    )
     zipped = _accepts_gzip(request.headers.get("accept-encoding", ""))
     etag = f'"{form.etag}-gz"' if zipped else f'"{form.etag}"'
     headers = {**_open_to_all(settings), "ETag": etag, "Vary": "Accept, Accept-Encoding"}
@@ -87,15 +91,8 @@ async def read_status_list(
     return Answer(form.gzipped if zipped else form.token, media_type=form.media_type, headers=headers)
 
 
-def _wants_cwt(accepted: str) -> bool:
-    """Whether the caller names the CWT and not the JWT, which is what everybody else is given."""
-    named = {offer.partition(";")[0].strip().lower() for offer in accepted.split(",")}
-    return CWT_TYPE in named and MEDIA_TYPE not in named
-
-
 def _open_to_all(settings: Settings) -> dict[str, str]:
     return {
-        "Access-Control-Allow-Origin": "*",
         "Access-Control-Expose-Headers": "ETag",
         "Cache-Control": f"public, max-age={settings.status_ttl}",
     }
@@ -119,6 +116,7 @@ router = Router(
     path="/status",
     route_handlers=[list_status_lists, read_status_list],
     guards=[anyone],
+    opt=PUBLIC_DOCUMENT,
     tags=["Public"],
     dependencies={"statuses": Provide(provide_statuses, sync_to_thread=False)},
 )

@@ -4,12 +4,12 @@ from typing import Any
 
 import httpx
 import pytest
-from litestar import Litestar, MediaType, Response, get
+from litestar import Litestar, MediaType, Response, Router, get, post
 from litestar.testing import AsyncTestClient
 
 from core.access.rules import anyone
 from core.errors import HANDLERS, Unavailable
-from core.headers import PUBLIC_DOCUMENT, SecurityHeaders
+from core.headers import FOR_WALLETS, PUBLIC_DOCUMENT, SecurityHeaders
 from core.http import Outgoing, OutOfReach
 from core.settings import Mode, Settings
 
@@ -24,6 +24,11 @@ async def published() -> Response[dict[str, Any]]:
     return Response({}, headers={"Cache-Control": "public, max-age=60", "Server": "secret/1.0"})
 
 
+@post("/token", guards=[anyone])
+async def token() -> Response[dict[str, Any]]:
+    return Response({}, headers={"DPoP-Nonce": "once"})
+
+
 @get("/broken", guards=[anyone])
 async def broken() -> None:
     raise ZeroDivisionError
@@ -32,7 +37,9 @@ async def broken() -> None:
 def make_application(**other: object) -> Litestar:
     settings = Settings(mode=Mode.TEST, _env_file=None, **other)
     return Litestar(
-        [page, published, broken], before_send=[SecurityHeaders(settings)], exception_handlers=HANDLERS
+        [page, published, broken, Router("/", route_handlers=[token], opt=FOR_WALLETS)],
+        before_send=[SecurityHeaders(settings)],
+        exception_handlers=HANDLERS,
     )
 
 
@@ -63,6 +70,21 @@ async def test_a_public_document_may_be_read_from_anywhere_and_kept() -> None:
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
     assert answer.headers["cache-control"] == "public, max-age=60"
     assert "server" not in answer.headers
+
+
+async def test_a_wallet_may_be_a_website() -> None:
+    async with AsyncTestClient(make_application()) as client:
+        asked = {"Origin": "https://wallet.example", "Access-Control-Request-Method": "POST"}
+        before = await client.options("/token", headers={**asked, "Access-Control-Request-Headers": "dpop"})
+        answer = await client.post("/token", headers={"Origin": "https://wallet.example"})
+    for said in (before, answer):
+        assert said.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in said.headers
+    assert {"dpop", "authorization", "content-type"} <= {
+        name.strip().lower() for name in before.headers["access-control-allow-headers"].split(",")
+    }
+    assert "DPoP-Nonce" in answer.headers["access-control-expose-headers"]
+    assert answer.headers["cache-control"] == "no-store"
 
 
 async def test_browsers_are_told_to_stay_on_https_only_where_there_is_https() -> None:

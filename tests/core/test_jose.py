@@ -752,7 +752,8 @@ class TestAProofBringsItsOwnKey:
             ({"kid": "another"}, jose.Refusal.KEY),
             ({"jwk": {"kty": "oct", "k": "c2VjcmV0"}}, jose.Refusal.KEY),
             ({"jku": "https://evil.example/jwks"}, jose.Refusal.HEADER),
-            ({"x5c": ["MIIB"]}, jose.Refusal.HEADER),
+            ({"x5c": ["MIIB"]}, jose.Refusal.KEY),
+            ({"trust_chain": ["x"]}, jose.Refusal.KEY),
             ({"crit": ["exp"]}, jose.Refusal.HEADER),
             ({"zip": "DEF"}, jose.Refusal.HEADER),
         ],
@@ -761,8 +762,27 @@ class TestAProofBringsItsOwnKey:
         self, header: dict[str, object], why: jose.Refusal
     ) -> None:
         with pytest.raises(jose.TokenRefused) as refused:
-            jose.verify_proof(self.proof(header), typ="dpop+jwt")
+            jose.verify_proof(self.proof(header), typ="dpop+jwt", lone=True)
         assert refused.value.why is why
+
+    @pytest.mark.parametrize("header", [{"kid": "wallet-1"}, {"x5c": ["MIIB"]}, {"ver": 3}])
+    def test_what_nobody_asked_for_is_passed_over(self, header: dict[str, object]) -> None:
+        # RFC 7515 section 4: what is not understood must be ignored; RFC 9449 asks for a jwk and forbids no name.
+        assert jose.verify_proof(self.proof(header, jti="1"), typ="dpop+jwt").claims == {"jti": "1"}
+        with pytest.raises(jose.TokenRefused):
+            jose.verify_proof(self.proof({"jwk": None, **header}), typ="dpop+jwt")
+
+    @pytest.mark.parametrize(("stated", "why"), [("exp", "expired"), ("nbf", "not-yet-valid")])
+    def test_times_that_it_need_not_state_count_where_it_does(self, stated: str, why: str) -> None:
+        now = datetime(2026, 11, 2, 12, tzinfo=UTC)
+        past, ahead = int(now.timestamp()) - 60, int(now.timestamp()) + 60
+        jose.check_stated({}, now=now)
+        jose.check_stated({"exp": ahead, "nbf": past}, now=now)
+        with pytest.raises(jose.TokenRefused) as refused:
+            jose.check_stated({stated: past if stated == "exp" else ahead}, now=now)
+        assert refused.value.why == why
+        with pytest.raises(jose.TokenRefused):
+            jose.check_stated({stated: "soon"}, now=now)
 
     def test_a_private_key_in_the_header_is_refused(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

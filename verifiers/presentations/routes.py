@@ -11,12 +11,14 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Redirect
+from litestar.types import Guard
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access import cookies
 from core.access.rules import Caller, Role, allow, anyone
 from core.clock import day_of
 from core.errors import problems
+from core.headers import FOR_WALLETS
 from core.idempotency import Answer
 from core.languages import Language
 from core.limits.rules import Limit
@@ -270,6 +272,7 @@ async def return_from_wallet(
     )
 
 
+_AT_THE_DOOR: list[Guard] = [reachable, anyone, limited("presentation-wallets", BUSY)]
 _AT_HAND = {"desk": Provide(provide_desk, sync_to_thread=False)}
 
 ours = Router(
@@ -277,10 +280,13 @@ ours = Router(
 )
 wallets = Router(
     "/",
-    route_handlers=[read_request, fetch_request, answer_request, return_from_wallet],
-    guards=[reachable, anyone, limited("presentation-wallets", BUSY)],
+    route_handlers=[read_request, fetch_request, answer_request],
+    guards=_AT_THE_DOOR,
+    # Of the router: what a browser asks beforehand (OPTIONS) is answered by it, and not by a handler.
+    opt=FOR_WALLETS,
     request_max_body_size=LARGEST,
     dependencies=_AT_HAND,
     tags=["OpenID4VP"],
 )
-ROUTERS = [ours, wallets]
+browsers = Router("/", route_handlers=[return_from_wallet], guards=_AT_THE_DOOR, tags=["OpenID4VP"])
+ROUTERS = [ours, wallets, browsers]

@@ -40,7 +40,8 @@ async def test_vci_16_a_token_without_its_proof_opens_nothing(loaded: Wallet, en
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith('DPoP error="invalid_dpop_proof"')
     as_bearer = await loaded.http.post(url, json={}, headers={"Authorization": f"Bearer {token}"})
-    assert as_bearer.status_code == 401
+    assert error(as_bearer, 401) == "invalid_token"
+    assert as_bearer.headers["www-authenticate"].startswith('DPoP error="invalid_token"')
 
 
 async def test_vci_16_use_dpop_nonce(loaded: Wallet) -> None:
@@ -87,3 +88,27 @@ def test_vci_19_descriptions_are_ascii_whatever_they_were_made_of() -> None:
     from issuers.openid.answers import OAuthError
 
     assert OAuthError("x", 'Grüße "von" \\ drüben\n').description == "Gr??e ?von? ? dr?ben?"
+
+
+# ---- wallets that are websites ----
+
+
+async def test_a_wallet_may_be_a_website(loaded: Wallet) -> None:
+    origin = {"Origin": "https://wallet.example"}
+    server, issuer = loaded.server, loaded.issuer_metadata
+    for url in (
+        server["pushed_authorization_request_endpoint"],
+        server["token_endpoint"],
+        server["challenge_endpoint"],
+        issuer["nonce_endpoint"],
+        *(issuer[endpoint] for endpoint in ENDPOINTS),
+    ):
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "dpop"}
+        before = await loaded.http.options(url, headers={**origin, **asked})
+        assert before.headers["access-control-allow-origin"] == "*"
+        assert "dpop" in before.headers["access-control-allow-headers"].lower()
+        answer = await loaded.http.post(url, headers=origin)
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+    nonce = await loaded.http.post(issuer["nonce_endpoint"], headers=origin)
+    assert "DPoP-Nonce" in nonce.headers["access-control-expose-headers"]

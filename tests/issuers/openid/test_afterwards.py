@@ -109,6 +109,8 @@ async def test_vci_17_another_wallets_transaction_is_not_known(wallet: Wallet, c
         ({"notification_id": "made-up"}, "invalid_notification_request"),
         ({"event": "credential_accepted"}, "invalid_notification_request"),
         ({"notification_id": 1, "event": "credential_accepted"}, "invalid_notification_request"),
+        ({"notification_id": "x", "event": ["credential_accepted"]}, "invalid_notification_request"),
+        ({"notification_id": "x", "event": {}}, "invalid_notification_request"),
         (
             {"notification_id": "x", "event": "credential_failure", "event_description": "voll ä"},
             "invalid_notification_request",

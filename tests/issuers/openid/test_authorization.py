@@ -64,7 +64,9 @@ async def test_vci_3_client_id_is_the_subject_of_the_attestation(wallet: Wallet)
     ("wrong", "code"),
     [
         ({"response_type": "token"}, "unsupported_response_type"),
-        ({"response_type": None}, "unsupported_response_type"),
+        ({"response_type": None}, "invalid_request"),
+        ({"redirect_uri": "eudi://cb?a=\0"}, "invalid_request"),
+        ({"state": "a\0b"}, "invalid_request"),
         ({"client_id": None}, "invalid_request"),
         ({"redirect_uri": None}, "invalid_request"),
         ({"code_challenge": None}, "invalid_request"),

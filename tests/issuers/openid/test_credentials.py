@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from jwcrypto import jwe, jwk
 
 from core.clock import FixedClock
 from tests.issuers.openid.conftest import ISSUER, City
@@ -53,32 +54,14 @@ async def test_vci_7_an_attestation_brings_a_credential_for_each_key(
 
 
 @pytest.mark.parametrize("enc", ["A128GCM", "A256GCM"])
-@pytest.mark.parametrize("request_too", [True, False])
-async def test_vci_7_the_answer_is_encrypted_where_asked(loaded: Wallet, enc: str, request_too: bool) -> None:
-    from jwcrypto import jwe, jwk
-
+async def test_vci_7_the_answer_is_encrypted_where_asked(loaded: Wallet, enc: str) -> None:
     key = jwk.JWK.generate(kty="EC", crv="P-256", kid="answer", use="enc", alg="ECDH-ES")
     body = {
         "credential_configuration_id": "city-card",
         "proofs": {"jwt": [loaded.proof(new_key(), await loaded.nonce())]},
         "credential_response_encryption": {"jwk": key.export_public(as_dict=True), "enc": enc},
     }
-    url, token = loaded.issuer_metadata["credential_endpoint"], loaded.tokens["access_token"]
-    if request_too:
-        announced = loaded.issuer_metadata["credential_request_encryption"]
-        (theirs,) = announced["jwks"]["keys"]
-        assert enc in announced["enc_values_supported"]
-        header = {"alg": theirs["alg"], "enc": enc, "kid": theirs["kid"]}
-        closed = jwe.JWE(json.dumps(body).encode(), json.dumps(header))
-        closed.add_recipient(jwk.JWK(**theirs))
-        answer = await loaded.post(
-            url,
-            token=token,
-            content=closed.serialize(compact=True),
-            headers={"Content-Type": "application/jwt"},
-        )
-    else:
-        answer = await loaded.post(url, token=token, json=body)
+    answer = await loaded.sealed("credential_endpoint", body, enc=enc)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("application/jwt")
     opened = jwe.JWE()
@@ -87,6 +70,26 @@ async def test_vci_7_the_answer_is_encrypted_where_asked(loaded: Wallet, enc: st
     assert opened.jose_header["enc"] == enc
     assert opened.jose_header["kid"] == "answer"
     assert read_sd_jwt(json.loads(opened.payload)["credentials"][0]["credential"])
+
+
+async def test_vci_7_a_request_alone_may_be_encrypted(loaded: Wallet) -> None:
+    proofs = {"jwt": [loaded.proof(new_key(), await loaded.nonce())]}
+    body = {"credential_configuration_id": "city-card", "proofs": proofs}
+    answer = await loaded.sealed("credential_endpoint", body)
+    assert answer.status_code == 200, answer.text
+    assert read_sd_jwt(answer.json()["credentials"][0]["credential"])
+
+
+async def test_vci_7_a_key_for_the_answer_is_not_taken_from_an_open_request(loaded: Wallet) -> None:
+    # OpenID4VCI 1.0 sections 8.2 and 9.1: it could be that of somebody in between.
+    wish = {"jwk": public_jwk(new_key(), alg="ECDH-ES", use="enc"), "enc": "A256GCM"}
+    answer = await loaded.fetch([new_key()], credential_response_encryption=wish)
+    assert error(answer) == "invalid_encryption_parameters"
+    waiting = {"transaction_id": "made-up", "credential_response_encryption": wish}
+    answer = await loaded.behind_token("deferred_credential_endpoint", waiting)
+    assert error(answer) == "invalid_encryption_parameters"
+    sealed = await loaded.sealed("deferred_credential_endpoint", waiting)
+    assert error(sealed) == "invalid_transaction_id"
 
 
 async def test_vci_7_what_waits_for_a_decision_is_deferred(wallet: Wallet, city: City) -> None:
@@ -269,8 +272,14 @@ async def test_vci_15_invalid_encryption_parameters_are_answered_in_the_open(
     wish = {"jwk": {n: v for n, v in key.items() if v is not None}, "enc": "A256GCM"} | {
         name: value for name, value in wrong.items() if name not in in_key
     }
-    answer = await loaded.fetch([new_key()], credential_response_encryption=wish)
+    body = {
+        "credential_configuration_id": "city-card",
+        "proofs": {"jwt": [loaded.proof(new_key(), await loaded.nonce())]},
+        "credential_response_encryption": wish,
+    }
+    answer = await loaded.sealed("credential_endpoint", body)
     assert error(answer) == "invalid_encryption_parameters"
+    assert "encrypted request only" not in answer.json()["error_description"]
 
 
 async def test_vci_15_a_request_that_is_badly_encrypted_is_refused(loaded: Wallet) -> None:

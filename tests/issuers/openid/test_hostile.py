@@ -254,6 +254,8 @@ async def test_an_attestation_with_another_header_is_refused(
         {"jti": None},
         {"iat": None},
         {"iat": 1_000},
+        {"exp": 1_000},
+        {"nbf": 2**33},
         {"pop_key": new_key()},
     ],
 )
@@ -268,7 +270,9 @@ async def test_half_a_proof_is_none(wallet: Wallet) -> None:
         headers = wallet.attest()
         del headers[name]
         assert code(await wallet.push(headers=headers)) == (401, "invalid_client")
-    assert code(await wallet.push(headers={"Authorization": "Basic eDp5"})) == (401, "invalid_client")
+    by_secret = await wallet.push(headers={"Authorization": "Basic eDp5"})
+    assert code(by_secret) == (401, "invalid_client")
+    assert by_secret.headers["www-authenticate"].startswith("Basic ")  # RFC 6749 section 5.2
     assert code(await wallet.push(headers={}, client_secret="s")) == (401, "invalid_client")
 
 
@@ -432,6 +436,9 @@ async def test_a_body_that_is_too_large_is_refused(loaded: Wallet, path: str) ->
         (b"\xff\xfe=1", "application/x-www-form-urlencoded"),
         (b"grant_type", "application/x-www-form-urlencoded"),
         (b"&".join(b"a%d=1" % n for n in range(60)), "application/x-www-form-urlencoded"),
+        # PostgreSQL keeps no NUL in a text.
+        (b"client_id=a%00b&grant_type=refresh_token", "application/x-www-form-urlencoded"),
+        (b"client_id=a\0b", "application/x-www-form-urlencoded"),
     ],
 )
 async def test_what_is_no_form_is_an_invalid_request(

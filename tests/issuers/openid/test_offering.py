@@ -11,7 +11,7 @@ from litestar.testing import AsyncTestClient
 from pydantic import SecretStr
 
 from app import create_app
-from app.cli import offering
+from app.cli import inside, offering
 from app.demo.provider import Account, create_provider
 from core.access import service as access
 from core.access.doorkeeper import DEMO_CLIENT_SECRET, Doorkeeper
@@ -95,7 +95,7 @@ async def run(house: House, monkeypatch: pytest.MonkeyPatch, *words: str) -> Res
     }.items():
         monkeypatch.setenv(f"CITYCARD_{name}", value)
     monkeypatch.setattr(offering, "open_vault", lambda _settings: house.vault)
-    monkeypatch.setattr(offering, "SystemClock", lambda: house.application.state.clock)
+    monkeypatch.setattr(inside, "SystemClock", lambda: house.application.state.clock)
     # The command runs its own loop, as it does in a terminal.
     return await anyio.to_thread.run_sync(CliRunner().invoke, offering.offer_credential, list(words))
 

@@ -57,6 +57,7 @@ async def test_vci_6_the_dpop_nonce_of_the_nonce_endpoint_is_good_behind_the_tok
         {"header": {"jwk": None}},
         {"header": {"kid": "also"}},
         {"header": {"x5c": ["MIIB"]}},
+        {"header": {"trust_chain": ["x"]}},
         {"header": {"jwk": None, "kid": "did:key:z6Mk#z6Mk"}},
         {"aud": "https://other.example"},
         {"aud": [ISSUER, "https://other.example"]},
@@ -64,6 +65,8 @@ async def test_vci_6_the_dpop_nonce_of_the_nonce_endpoint_is_good_behind_the_tok
         {"iat": None},
         {"iat": 1_000},
         {"iat": True},
+        {"exp": 1_000},
+        {"nbf": 2**33},
         {"iss": "https://wallet.example"},  # nobody is named by an anonymous token
         {"signed_by": new_key()},
     ],
@@ -72,6 +75,12 @@ async def test_vci_12_a_proof_that_breaks_one_rule_is_refused(loaded: Wallet, wr
     key, nonce = new_key(), await loaded.nonce()
     answer = await loaded.ask_credential(proofs={"jwt": [loaded.proof(key, nonce, **wrong)]})
     assert error(answer) == "invalid_proof"
+
+
+async def test_vci_12_a_header_that_nobody_knows_is_passed_over(loaded: Wallet) -> None:
+    # RFC 7515 section 4: what is not understood must be ignored, unless `crit` names it.
+    proof = loaded.proof(new_key(), await loaded.nonce(), header={"wallet_version": "3"})
+    assert (await loaded.ask_credential(proofs={"jwt": [proof]})).status_code == 200
 
 
 async def test_vci_12_a_private_key_in_the_header_is_refused(loaded: Wallet) -> None:
@@ -121,6 +130,7 @@ async def test_vci_12_a_key_attestation_in_the_proof_brings_every_attested_key(
     [
         ({"exp": None}, None),
         ({"exp": 1_000}, None),
+        ({"nbf": 2**33}, None),
         ({"iat": None}, None),
         ({"attested_keys": []}, None),
         ({"attested_keys": None}, None),

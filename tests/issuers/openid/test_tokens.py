@@ -96,6 +96,13 @@ async def test_vci_5_a_wallet_without_a_name_refreshes_with_its_key(loaded: Wall
     assert error(await loaded.refresh(token, attested=False)) == "invalid_grant"
 
 
+async def test_vci_14_a_refresh_token_brings_no_more_than_was_granted(loaded: Wallet) -> None:
+    form = {"grant_type": "refresh_token", "refresh_token": loaded.tokens["refresh_token"]}
+    for wider in ("city-card openid", "other"):
+        assert error(await loaded.ask_token(form | {"scope": wider})) == "invalid_scope"
+    assert (await loaded.ask_token(form | {"scope": "city-card"})).status_code == 200
+
+
 async def test_vci_5_an_attested_wallet_may_take_a_new_dpop_key(wallet: Wallet, city: City) -> None:
     await wallet.sign_in(await city.session())
     wallet.dpop_key = new_key()
@@ -215,7 +222,9 @@ async def test_vci_14_unsupported_grant_type(wallet: Wallet) -> None:
         {"jti": None},
         {"header": {"typ": "jwt"}},
         {"header": {"jwk": None}},
-        {"header": {"kid": "also"}},
+        {"header": {"jwk": None, "kid": "alone"}},
+        {"exp": 1_000},
+        {"nbf": 2**33},
     ],
 )
 async def test_vci_14_invalid_dpop_proof(wallet: Wallet, wrong: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from jwcrypto import jwe, jwk
 
 PRE_AUTHORIZED = "urn:ietf:params:oauth:grant-type:pre-authorized_code"
 REDIRECT = "https://wallet.example/callback"
@@ -363,6 +364,21 @@ class Wallet:
 
     async def behind_token(self, endpoint: str, body: dict[str, Any]) -> httpx.Response:
         return await self.post(self.issuer_metadata[endpoint], token=self.tokens["access_token"], json=body)
+
+    async def sealed(self, endpoint: str, body: dict[str, Any], *, enc: str = "A256GCM") -> httpx.Response:
+        """A request that is encrypted as the issuer announces."""
+        announced = self.issuer_metadata["credential_request_encryption"]
+        (theirs,) = announced["jwks"]["keys"]
+        assert enc in announced["enc_values_supported"]
+        header = {"alg": theirs["alg"], "enc": enc, "kid": theirs["kid"]}
+        closed = jwe.JWE(json.dumps(body).encode(), json.dumps(header))
+        closed.add_recipient(jwk.JWK(**theirs))
+        return await self.post(
+            self.issuer_metadata[endpoint],
+            token=self.tokens["access_token"],
+            content=closed.serialize(compact=True),
+            headers={"Content-Type": "application/jwt"},
+        )
 
     async def fetch(self, keys: list[Key], **body: Any) -> httpx.Response:
         nonce = await self.nonce()

@@ -167,8 +167,33 @@ async def test_who_asks_for_the_cwt_is_given_the_same_list_as_one(
     assert read_cwt(answer.content, key, f"{settings.public_url}/status/1") == read(
         plain.text, vault, settings
     )
-    both = await client.get("/status/1", headers={**PLAIN, "Accept": f"{rules.CWT_TYPE}, {rules.MEDIA_TYPE}"})
-    assert both.headers["content-type"].startswith(rules.MEDIA_TYPE)
+    # RFC 9110 section 12.5.1: weights count, then the order; 0 is never; a wildcard is no wish for the rarer form.
+    for accept, given in {
+        f"{rules.MEDIA_TYPE}, {rules.CWT_TYPE}": rules.MEDIA_TYPE,
+        f"{rules.CWT_TYPE}, {rules.MEDIA_TYPE}": rules.CWT_TYPE,
+        f"{rules.MEDIA_TYPE};q=0.1, {rules.CWT_TYPE}": rules.CWT_TYPE,
+        f"{rules.CWT_TYPE};q=0.1, {rules.MEDIA_TYPE}": rules.MEDIA_TYPE,
+        f"{rules.CWT_TYPE};q=0": rules.MEDIA_TYPE,
+        "application/*": rules.MEDIA_TYPE,
+    }.items():
+        answer = await client.get("/status/1", headers={**PLAIN, "Accept": accept})
+        assert answer.headers["content-type"].startswith(given), accept
+
+
+async def test_a_website_may_ask_whether_its_copy_is_still_the_newest(
+    client: AsyncTestClient[Litestar],
+) -> None:
+    asked = {"Origin": "https://verifier.example", "Access-Control-Request-Method": "GET"}
+    before = await client.options(
+        "/status/1", headers={**asked, "Access-Control-Request-Headers": "if-none-match"}
+    )
+    assert before.status_code == 204
+    assert before.headers["access-control-allow-origin"] == "*"
+    assert "if-none-match" in before.headers["access-control-allow-headers"].lower()
+    # A list that is not there says so to a website, too.
+    missing = await client.get("/status/99", headers=asked)
+    assert missing.status_code == 404
+    assert missing.headers["access-control-allow-origin"] == "*"
 
 
 async def test_head_says_of_a_list_what_get_says_without_sending_it(

@@ -130,6 +130,24 @@ async def test_the_offers_told_are_those_that_apply(new_counter: Counter, holder
     assert answer.json()["headline"] == "Valid"
 
 
+async def test_a_wallet_that_is_a_website_reads_what_it_is_told(counter: Counter, holder: Holder) -> None:
+    origin = {"Origin": "https://wallet.example"}
+    asked = await counter.ask()
+    request = await holder.wallet.open(asked["authorization_request"])
+    for url in (Link.read(asked["authorization_request"]).request_uri, request.claims["response_uri"]):
+        before = await counter.city.client.options(
+            url, headers={**origin, "Access-Control-Request-Method": "POST"}
+        )
+        assert before.headers["access-control-allow-origin"] == "*"
+        answer = await counter.city.client.post(url, data={"error": "access_denied"}, headers=origin)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+    # What came of it is for the venue, and no website of others reads it.
+    told = await counter.city.client.get(asked["status_url"], headers=origin)
+    assert "access-control-allow-origin" not in told.headers
+
+
 async def test_a_server_that_wallets_must_not_believe_asks_none(counter: Counter) -> None:
     city = counter.city
     plain = city.settings.model_copy(update={"public_url": "http://karte.example"})
