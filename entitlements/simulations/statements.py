@@ -113,7 +113,21 @@ def _lump(version: RuleVersion, number: int) -> str:
     return f"{version.programme}__lump{number}"
 
 
+_KEPT = 8
+_kept: dict[tuple[str, ...], _Statement] = {}
+
+
 def _statement(side: Side, prefix: str) -> _Statement:
+    """The statement of these rules; kept, because a draft is looked at page after page, with the amounts handed in."""
+    key = (prefix, *(version.rule_hash for version in side.versions))
+    if key not in _kept:
+        if len(_kept) >= _KEPT:
+            _kept.pop(next(iter(_kept)))
+        _kept[key] = _compiled(side, prefix)
+    return replace(_kept[key], side=side)
+
+
+def _compiled(side: Side, prefix: str) -> _Statement:
     book = compile_book(side.versions, DATED, prefix) if side.versions else None
     lumps: dict[str, Tree] = {}
     for version in side.versions:
