@@ -57,6 +57,13 @@ def changeable(fact: str) -> bool:
     return kind is not None and not kind.always_known and kind.type is not Kind.DAY
 
 
+def sensible(fact: str, value: Value, whom: Subject, on: date) -> bool:
+    """Whether a register could state this of somebody of that age: no pensioner goes to a nursery."""
+    ages = CATALOGUE[fact].ages.get(value)
+    born = whom.facts.get("birth_date")
+    return ages is None or born is None or not isinstance(born.value, date) or ages.fit(born.value, on)
+
+
 def ways_to_grant(
     version: RuleVersion,
     subject: Subject,
@@ -156,7 +163,8 @@ class _Search:
             case t.AnyMember():
                 return self._member(node, below, subject, want=want)
             case t.Fact():
-                return [frozenset({Change(node.name, want)})] if changeable(node.name) else []
+                can_be = changeable(node.name) and sensible(node.name, want, subject, self.on)
+                return [frozenset({Change(node.name, want)})] if can_be else []
             case t.Compare() | t.OneOf():
                 return _smallest(self._compared(node, subject, want=want))
             case _:
@@ -198,6 +206,8 @@ class _Search:
                 continue
             fits = 0
             for value in self._values(fact, node, subject):
+                if not sensible(fact.name, value, subject, self.on):
+                    continue
                 changed = {Change(fact.name, value)}
                 other = with_changes(subject, changed, self.on)
                 if evaluate(leaf, other, self.parameters, self.on) == _WANTED[want]:

@@ -3,7 +3,7 @@
 import calendar
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -12,6 +12,7 @@ import yaml
 
 from core.errors import Unprocessable
 from entitlements.language import PRECISE, Kind, Speakable, Type, Value, Vocabulary
+from entitlements.language.days import years_before
 from entitlements.language.tree import INT_MAX, INT_MIN
 
 RULEBOOKS = Path(__file__).parents[2] / "rulebooks"
@@ -64,6 +65,19 @@ class HouseholdKind(_Labelled):
 
 
 @dataclass(frozen=True, slots=True)
+class Ages:
+    """From and below which age, in whole years, something is stated of anybody."""
+
+    first: int | None = None
+    below: int | None = None
+
+    def fit(self, born: date, on: date) -> bool:
+        """Whether somebody born on a day has such an age on another."""
+        grown = self.first is None or born <= years_before(on, self.first)
+        return grown and (self.below is None or born > years_before(on, self.below))
+
+
+@dataclass(frozen=True, slots=True)
 class FactKind(_Labelled):
     """One thing that registers state about a person (or about the household, and so about each member)."""
 
@@ -78,6 +92,8 @@ class FactKind(_Labelled):
     """What is known of whoever a full exhaustive delivery leaves out; `None` where that leaves it unknown."""
     latest: str
     """For a day that may be known in part: the fact that carries the last possible day."""
+    ages: Mapping[Value, Ages] = field(default_factory=dict)
+    """Values that are stated of people of some ages only."""
 
     def speakable(self) -> Speakable:
         """The fact as the rule language knows it."""
@@ -176,6 +192,7 @@ def _fact(name: str, entry: Mapping[str, Any]) -> FactKind:
         "listing",
         "absent",
         "latest",
+        "ages",
         "label",
     }
     if set(entry) - known:
@@ -192,7 +209,14 @@ def _fact(name: str, entry: Mapping[str, Any]) -> FactKind:
         listing=entry["listing"],
         absent=entry.get("absent"),
         latest=entry.get("latest", ""),
+        ages={value: _ages(name, said) for value, said in entry.get("ages", {}).items()},
     )
+
+
+def _ages(name: str, said: Mapping[str, int]) -> Ages:
+    if not said or set(said) - {"from", "below"}:
+        raise CatalogueError(f"{name}: ages are `from` one, `below` one, or both")
+    return Ages(said.get("from"), said.get("below"))
 
 
 def _labels(source: object) -> tuple[Label, ...]:
@@ -232,6 +256,10 @@ def _check(
         need(fact.type is not Kind.STRING, fact.name, "cannot be free text")
         need(not fact.latest or fact.latest in facts, fact.name, "names a latest day that is no fact")
         need(fact.listing == "exhaustive" or fact.absent is None, fact.name, "is open, so nobody is absent")
+        for value in fact.ages:
+            need(
+                value in fact.members or value is True, fact.name, f"has ages for {value}, which it never is"
+            )
         if fact.absent is not None:
             need(
                 fact.read(fact.absent) == {fact.name: fact.absent},

@@ -138,12 +138,14 @@ async def test_what_nobody_meets_as_a_whole_is_not_said_of_each_part(
 
 
 async def test_nobody_is_told_to_be_born_another_day(client: Client, city: City, vault: Vault) -> None:
-    person = await city.person(date(1990, 1, 1), sgb2=True)
-    await city.assess(person)
+    person, of_age = await city.person(date(2003, 1, 1), sgb2=True), await city.person(ADULT, sgb2=True)
+    await city.assess(person, of_age)
     said = await explained(client, await city.decision(person, BILDUNG), await citizen(city, vault, person))
     assert said["decision"]["outcome"] == "refused"
     changed = {change["fact"] for way in said["what_would_grant"] for change in way["changes"]}
-    assert changed == {"childcare_enrolment"}
+    assert changed == {"school_stage"}
+    said = await explained(client, await city.decision(of_age, BILDUNG), await citizen(city, vault, of_age))
+    assert (said["decision"]["outcome"], said["what_would_grant"]) == ("refused", [])
 
 
 async def test_guardians_read_a_childs_explanation_and_strangers_find_none(

@@ -163,6 +163,8 @@ def test_rules_can_name_every_fact_and_household() -> None:
         ("en: child benefit (Kindergeld)", "fr: allocations"),
         ("from: 2023-01-01", "from: 2004-01-01"),
         ("department: Jugendamt", "place: Jugendamt"),
+        ("ages: {true: {below: 14}}", "ages: {often: {below: 14}}"),
+        ("ages: {true: {below: 14}}", "ages: {true: {under: 14}}"),
     ],
 )
 def test_a_catalogue_with_a_mistake_is_refused(tmp_path: Path, old: str, new: str) -> None:
@@ -172,3 +174,14 @@ def test_a_catalogue_with_a_mistake_is_refused(tmp_path: Path, old: str, new: st
     broken.write_text(source.replace(old, new, 1), encoding="utf-8")
     with pytest.raises((CatalogueError, ValueNotReadable)):
         load_catalogue(broken)
+
+
+def test_an_age_of_a_value_turns_on_the_birthday() -> None:
+    ages = CATALOGUE["childcare_enrolment"].ages[True]
+    assert ages.fit(date(2012, 9, 17), date(2026, 9, 16))
+    assert not ages.fit(date(2012, 9, 16), date(2026, 9, 16))
+    grown = CATALOGUE["sgb12_gsi"].ages[True]
+    assert grown.fit(date(2008, 9, 16), date(2026, 9, 16))
+    assert not grown.fit(date(2008, 9, 17), date(2026, 9, 16))
+    # Not being listed is possible at every age.
+    assert False not in CATALOGUE["childcare_enrolment"].ages
