@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from wallet.batches import service
 from wallet.batches.files import put, write_files
 from wallet.batches.models import BatchState, PrintBatch
 from wallet.printing.layout import Face
+
+INTERRUPTED = 130
+"""As shells have it: 128 and the number of the signal of Ctrl-C."""
 
 NOTE = "batch.json"
 """Says in the folder which batch its files belong to; with it, the same command goes on where it was."""
@@ -65,17 +69,21 @@ def print_batch(
     The files hold names: only their owner may read them, and they are yours to encrypt and to delete. Broken off, the
     same command goes on where it was.
     """
-    outcome = asyncio.run(
-        write(
-            running,
-            folder,
-            language=language,
-            active_from=active_from.date() if active_from else None,
-            batch_id=batch_id,
-            processes=processes,
-            tell=lambda said: click.echo(said, err=True),
+    try:
+        outcome = asyncio.run(
+            write(
+                running,
+                folder,
+                language=language,
+                active_from=active_from.date() if active_from else None,
+                batch_id=batch_id,
+                processes=processes,
+                tell=lambda said: click.echo(said, err=True),
+            )
         )
-    )
+    except KeyboardInterrupt:
+        click.echo("broken off; the same command goes on where it was", err=True)
+        sys.exit(INTERRUPTED)
     click.echo(
         f"{outcome.cards} cards in {outcome.files} files; {outcome.batch.passed_over} persons got none; "
         f"batch {outcome.batch.id}"
@@ -215,6 +223,9 @@ class _Writer:
         """Waits until at most so many files are being drawn."""
         while len(self._drawing) > most:
             waiting = [asyncio.wrap_future(one) for one in self._drawing]
+            for one in waiting:
+                # Broken off by its user, nobody waits any more: what became of it is looked at all the same.
+                one.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for one in [one for one in self._drawing if one.done()]:
                 one.result()

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from app.cli import printing
+from app.cli import inside, printing
 from app.cli.inside import Running
 from core.clock import FixedClock
 from core.database import Database
@@ -70,3 +71,15 @@ async def test_a_batch_that_was_killed_is_taken_up_and_every_card_is_in_one_file
     assert len({row["code"] for row in rows}) == len({row["number"] for row in rows}) == 5
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_whoever_breaks_it_off_hears_how_to_go_on(
+    settings: Settings, clock: FixedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(*_args: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inside.Running, "found", staticmethod(lambda *_args: Running(settings, clock)))
+    monkeypatch.setattr(printing, "write", interrupted)
+    told = CliRunner().invoke(printing.print_batch, [str(tmp_path / "print")])
+    assert (told.exit_code, told.stderr) == (130, "broken off; the same command goes on where it was\n")
