@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core import jose, p256
-from core.access.rules import Caller
+from core.access.rules import Caller, Channel
 from core.audit.service import note
 from core.clock import day_of
 from core.errors import Conflict, NotAllowed, NotFound, Unprocessable
@@ -66,6 +66,12 @@ class OwnCase(NotAllowed):
     """Nobody vouches for their own phone at the desk."""
 
     slug, title = "own-case", "Nobody decides in their own case"
+
+
+class NotAtTheDesk(NotAllowed):
+    """Over the telephone nobody shows their papers."""
+
+    slug, title = "not-at-the-desk", "This needs the person at the desk, with their papers"
 
 
 async def challenge(session: AsyncSession, caller: Caller, now: datetime) -> tuple[str, datetime]:
@@ -214,6 +220,8 @@ async def confirm(
     if caller.acting_for is None:
         raise NotFound
     person_id = await people.subject_of(session, caller, today)
+    if caller.channel is not Channel.DESK:
+        raise NotAtTheDesk
     if await people.whoami(session, caller) == person_id:
         raise OwnCase
     device = await _of(session, device_id, person_id, col(Device.removed_at).is_(None))

@@ -107,6 +107,9 @@ async def test_the_desk_vouches_for_a_phone_and_it_pays(town: Town) -> None:
     desk = await town.staff()
     assert (await town.client.post(url, headers=desk)).status_code == 404
     desk |= {"Acting-For": str(owner.id), "Channel": "desk"}
+    called = await town.client.post(url, headers=desk | {"Channel": "phone"})
+    assert (called.status_code, called.json()["type"].rpartition(":")[2]) == (403, "not-at-the-desk")
+    assert not await pays(town, new)
     gone = await town.client.post(f"/v1/devices/{old.id}/confirmation", headers=desk)
     assert gone.status_code == 404
     answer = await town.client.post(url, headers=desk)
