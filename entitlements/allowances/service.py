@@ -195,6 +195,7 @@ async def _continued(
 def _new(one: Feed, grant: AllowanceGrant, on: date, now: datetime) -> Approval:
     days = period(grant.since or on, grant.until, on)
     return Approval(
+        id=new_id(),
         person_id=one.person_id,
         programme=one.programme,
         kind=grant.kind,
@@ -244,6 +245,7 @@ async def _credit(session: AsyncSession, approvals: Sequence[Approval], on: date
     await _leave_out_credited(session, due)
     credited = [
         CreditedMonth(
+            id=new_id(),
             approval_id=a.id,
             person_id=a.person_id,
             kind=a.kind,

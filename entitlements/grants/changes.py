@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.audit.service import Noted, note_all
 from core.bulk import chunks, insert_rows, table_of
 from core.clock import day_of, first_moment
+from core.database import new_id
 from core.jobs.service import Owed, enqueue_all
 from core.settings import Settings
 from entitlements.grants.models import EndReason, Entitlement, Standing
@@ -46,6 +47,7 @@ class Changes:
         today = self.today
         since = terms.since or today
         entitlement = Entitlement(
+            id=new_id(),  # a default that is made costs more than the row
             person_id=person_id,
             programme=programme,
             since=since,

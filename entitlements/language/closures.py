@@ -3,11 +3,22 @@
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 from . import tree as t
 from .days import month_start, years_before
-from .interpreter import FALSE, NO_END, TRUE, Parameters, _open, evaluate
+from .interpreter import (
+    COMPARE,
+    FALSE,
+    NO_END,
+    TRUE,
+    Parameters,
+    calculate,
+    evaluate,
+    open_among,
+    others_of,
+    rank,
+)
 from .tree import Node, Tree
 from .values import PRECISE, Known, Result, Subject, Unknown
 
@@ -46,6 +57,18 @@ def _make(node: Node) -> Ask:
             return _under(node)
         case t.AnyMember():
             return _any_member(node.household, _make(node.term))
+        case t.CountMembers():
+            return _count_members(node.household, _make(node.term))
+        case t.RankAmong():
+            return _rank_among(node, _make(node.term))
+        case t.Parameter():
+            return _parameter(node)
+        case t.Compare():
+            holds = COMPARE[node.operator]
+            return _of_two(_make(node.left), _make(node.right), lambda a, b: TRUE if holds(a, b) else FALSE)
+        case t.Arithmetic():
+            sign = node.operator
+            return _of_two(_make(node.left), _make(node.right), lambda a, b: calculate(sign, a, b))
     # The rest is asked seldom, and of the interpreter itself.
     whole = Tree(node)
     return lambda subject, parameters, on: _plain(evaluate(whole, subject, parameters, on))
@@ -107,7 +130,7 @@ def _settle(terms: Sequence[Ask], decisive: Known, other: Known) -> Ask:
                 return decisive
             if result is not other:
                 some.append(result)
-        return (_open(some) or other) if some else other
+        return (open_among(some) or other) if some else other
 
     return ask
 
@@ -176,7 +199,50 @@ def _any_member(household: str, term: Ask) -> Ask:
                 return TRUE
             if result is not FALSE:
                 some.append(result)
-        return (_open(some) or FALSE) if some else FALSE
+        return (open_among(some) or FALSE) if some else FALSE
+
+    return ask
+
+
+def _count_members(household: str, term: Ask) -> Ask:
+    missing = Unknown(frozenset({household}))
+
+    def ask(subject: Subject, parameters: Parameters, on: date) -> Result:
+        members = subject.households.get(household)
+        if members is None:
+            return missing
+        some = [term(member, parameters, on) for member in members]
+        return open_among(some) or Known(sum(result is TRUE for result in some))
+
+    return ask
+
+
+def _rank_among(node: t.RankAmong, term: Ask) -> Ask:
+    def ask(subject: Subject, parameters: Parameters, on: date) -> Result:
+        asked = (subject, *others_of(node, subject))
+        return rank(node, [term(whom, parameters, on) for whom in asked], subject)
+
+    return ask
+
+
+def _parameter(node: t.Parameter) -> Ask:
+    name, whole = node.name, Tree(node)
+
+    def ask(subject: Subject, parameters: Parameters, on: date) -> Result:
+        # Where it has no value, the interpreter says so.
+        return _plain(
+            Known(parameters[name]) if name in parameters else evaluate(whole, subject, parameters, on)
+        )
+
+    return ask
+
+
+def _of_two(left: Ask, right: Ask, combine: Callable[[Any, Any], Result]) -> Ask:
+    def ask(subject: Subject, parameters: Parameters, on: date) -> Result:
+        one, other = left(subject, parameters, on), right(subject, parameters, on)
+        if isinstance(one, Known) and isinstance(other, Known):
+            return combine(one.value, other.value)
+        return open_among([one, other]) or one
 
     return ask
 

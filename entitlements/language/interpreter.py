@@ -66,11 +66,12 @@ def _asked(node: Node, subject: Subject) -> Iterable[tuple[Node, Subject]]:
     if not isinstance(node, _OF_HOUSEHOLDS):
         return [(part, subject) for part in node.parts]
     if isinstance(node, t.RankAmong):
-        return [(node.term, whom) for whom in (subject, *_others(node, subject))]
+        return [(node.term, whom) for whom in (subject, *others_of(node, subject))]
     return [(node.term, member) for member in subject.households.get(node.household, ())]
 
 
-def _others(node: t.RankAmong, subject: Subject) -> tuple[Subject, ...]:
+def others_of(node: t.RankAmong, subject: Subject) -> tuple[Subject, ...]:
+    """Everybody else in the household in which the place is asked for."""
     return tuple(m for m in subject.households.get(node.household, ()) if m.key != subject.key)
 
 
@@ -98,11 +99,11 @@ def _combine(node: Node, below: list[Result], subject: Subject, parameters: Para
         case t.CountMembers() if node.household not in subject.households:
             return _nobody(node.household)
         case t.RankAmong():
-            return _rank(node, below, subject)
+            return rank(node, below, subject)
         case t.Under():
-            return _open(below) or _under(node, _plain(below[0]), subject, on)
+            return open_among(below) or _under(node, _plain(below[0]), subject, on)
         case _:
-            return _open(below) or _calculate(node, [_plain(r) for r in below])
+            return open_among(below) or _calculate(node, [_plain(r) for r in below])
 
 
 def _read(name: str, subject: Subject, on: date) -> Result:
@@ -122,7 +123,7 @@ def _plain(result: Result) -> Value:
     return result.value
 
 
-def _open(below: Iterable[Result]) -> Unknown | Fault | None:
+def open_among(below: Iterable[Result]) -> Unknown | Fault | None:
     """What keeps a calculation from having a value: missing facts first (they may yet heal it), then faults."""
     missing, fault = frozenset[str](), None
     for result in below:
@@ -139,7 +140,7 @@ def _open(below: Iterable[Result]) -> Unknown | Fault | None:
 def _settle(below: list[Result], decisive: Known) -> Result:
     if decisive in below:
         return decisive
-    return _open(below) or Known(not decisive.value)
+    return open_among(below) or Known(not decisive.value)
 
 
 def _choose(below: list[Result]) -> Result:
@@ -172,15 +173,16 @@ def _born(name: str, latest: str, subject: Subject) -> tuple[date, date] | Unkno
     return first.value, max(first.value, last.value)
 
 
-def _rank(node: t.RankAmong, below: list[Result], subject: Subject) -> Result:
+def rank(node: t.RankAmong, below: list[Result], subject: Subject) -> Result:
+    """The place by age, of the answers of the person and of `others_of`; 0 for whom the condition does not hold."""
     if below[0] == FALSE:
         return Known(0)
     if node.household not in subject.households:
-        return _open([below[0], _nobody(node.household)]) or below[0]
+        return open_among([below[0], _nobody(node.household)]) or below[0]
     own = _born(node.born, node.latest, subject)
     doubts: list[Result] = [below[0], *([own] if isinstance(own, Unknown) else [])]
     older = 0
-    for member, counts in zip(_others(node, subject), below[1:], strict=True):
+    for member, counts in zip(others_of(node, subject), below[1:], strict=True):
         if counts == FALSE:
             continue
         born = _born(node.born, node.latest, member)
@@ -193,7 +195,7 @@ def _rank(node: t.RankAmong, below: list[Result], subject: Subject) -> Result:
             elif surely:
                 older += 1
                 doubts.append(counts)
-    return _open(doubts) or Known(older + 1)
+    return open_among(doubts) or Known(older + 1)
 
 
 def _calculate(node: Node, values: list[Value]) -> Result:
@@ -203,7 +205,7 @@ def _calculate(node: Node, values: list[Value]) -> Result:
         case t.Negative():
             return _whole(-_int(values[0]))
         case t.Compare():
-            return Known(_COMPARE[node.operator](values[0], values[1]))
+            return Known(COMPARE[node.operator](values[0], values[1]))
         case t.Arithmetic():
             return calculate(node.operator, *map(_int, values))
         case t.OneOf():
@@ -223,7 +225,7 @@ def _int(value: Value) -> int:
 
 def holds_between(sign: str, left: Value, right: Value) -> bool:
     """Whether a comparison holds between two values of one type."""
-    return _COMPARE[sign](left, right)
+    return COMPARE[sign](left, right)
 
 
 def calculate(sign: str, left: int, right: int) -> Result:
@@ -247,7 +249,7 @@ def _whole(number: int) -> Result:
     return Known(number) if t.INT_MIN <= number <= t.INT_MAX else OVERFLOW
 
 
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,

@@ -11,6 +11,7 @@ from sqlmodel import col
 
 from core.bulk import among, chunks, insert_rows, table_of
 from core.clock import day_of
+from core.database import new_id
 from core.jobs.service import Owed, enqueue, enqueue_all
 from core.settings import Settings
 from entitlements.allowances import rules as allowances
@@ -36,6 +37,7 @@ def write(
     """A notice to a person, not owed yet; refused where its parameters are not those of its text."""
     TEXTS[code].require(params)
     return Notice(
+        id=new_id(),  # a default that is made costs more than the row
         person_id=person_id,
         code=code,
         params={
