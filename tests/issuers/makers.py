@@ -15,7 +15,6 @@ from core.jobs.service import Worker
 from core.p256 import kid_of, sign
 from core.settings import Settings
 from core.vault import Vault
-from entitlements.facts.catalogue import RULEBOOKS
 from entitlements.grants import service as grants
 from entitlements.grants.changes import Changes
 from entitlements.grants.models import EndReason, Entitlement
@@ -23,7 +22,7 @@ from entitlements.grants.rules import Terms
 from entitlements.people import service as people
 from entitlements.people.rules import PersonIdentity
 from entitlements.rulebook import service as rulebook
-from entitlements.rulebook.reading import load_rulebook
+from tests.rulebooks import dortmund
 
 
 async def make_person(
@@ -47,7 +46,7 @@ async def hold(
     until: date | None = None,
     changes_on: date | None = None,
 ) -> Entitlement:
-    await rulebook.load(session, load_rulebook(RULEBOOKS / "dortmund"), now)
+    await rulebook.load(session, dortmund(), now)
     terms = Terms(
         decision_id=uuid4(),
         ground="sgb2",

@@ -9,15 +9,14 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 
 from core.access.rules import Role
-from entitlements.facts.catalogue import RULEBOOKS
 from entitlements.grants.changes import Changes
 from entitlements.grants.rules import Terms
 from entitlements.notices import service as notices
 from entitlements.people import service as people
 from entitlements.people.rules import IDENTITY_FIELDS, PersonIdentity
 from entitlements.rulebook import service as rulebook
-from entitlements.rulebook.reading import load_rulebook
 from tests.issuers.makers import make_person
+from tests.rulebooks import dortmund
 from tests.verifiers.makers import REDUCED, City, Paper, Phone, Till
 
 MARKER = "zzmarker"
@@ -30,7 +29,7 @@ async def marked_person(city: City) -> tuple[Phone, Paper, list[str]]:
         identity = PersonIdentity(**{field: f"{MARKER}{field}" for field in IDENTITY_FIELDS})
         await people.keep_identity(session, city.vault, person_id, identity, stated_at=city.now, now=city.now)
         await notices.owe(session, person_id, "device.moved", {"pays_on": city.now.date()}, now=city.now)
-        await rulebook.load(session, load_rulebook(RULEBOOKS / "dortmund"), city.now)
+        await rulebook.load(session, dortmund(), city.now)
         terms = Terms(
             decision_id=uuid4(),
             ground=f"{MARKER}-ground",

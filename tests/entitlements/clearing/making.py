@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -16,23 +15,16 @@ from core.database import Database
 from core.jobs.service import Worker
 from core.settings import Settings
 from core.vault import Vault
-from entitlements.facts.catalogue import RULEBOOKS
 from entitlements.registers.rules import Remit
 from entitlements.registers.service import number_hash, person_by_number
 from entitlements.rulebook import service as rulebook
-from entitlements.rulebook.programmes import Rulebook
-from entitlements.rulebook.rules import load_rulebook
 from tests.entitlements.deliveries.making import Office
 from tests.makers import sign_in
+from tests.rulebooks import dortmund
 
 NAMED = Remit(frozenset({"sgb2"}), frozenset({"bedarfsgemeinschaft"}), likeness=True)
 """A Jobcenter that names people only so that its numbers find them."""
 SOZIALAMT = Remit(frozenset({"sgb12_gsi"}), frozenset(), identities=True)
-
-
-@cache
-def dortmund() -> Rulebook:
-    return load_rulebook(RULEBOOKS / "dortmund")
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
@@ -19,7 +18,7 @@ from entitlements.decisions import service as decisions
 from entitlements.decisions.models import Decision
 from entitlements.decisions.service import AssessmentSummary
 from entitlements.facts import service as facts
-from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, REGISTERS, RULEBOOKS
+from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, REGISTERS
 from entitlements.grants import service as grants
 from entitlements.grants.models import Entitlement
 from entitlements.language import Value
@@ -30,22 +29,12 @@ from entitlements.people.service import make_person
 from entitlements.registers.models import Register
 from entitlements.registers.service import complete
 from entitlements.rulebook import service as rulebook
-from entitlements.rulebook.programmes import Rulebook
-from entitlements.rulebook.rules import load_rulebook
 from tests.entitlements.facts.making import a_household, a_register, list_members, state
+from tests.rulebooks import rulebook_of
 
 NOON = datetime(2026, 9, 16, 10, 0, tzinfo=UTC)
 TODAY = NOON.date()
 LONG_AGO = date(2026, 1, 1)
-
-
-@cache
-def rulebook_of(city: str) -> Rulebook:
-    return load_rulebook(RULEBOOKS / city)
-
-
-def dortmund() -> Rulebook:
-    return rulebook_of("dortmund")
 
 
 @dataclass

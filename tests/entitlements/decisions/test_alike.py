@@ -12,9 +12,9 @@ from entitlements.facts import service as facts
 from entitlements.facts.models import CURRENT
 from entitlements.rulebook.programmes import Outcome
 from entitlements.rulebook.rules import decide
-from tests.entitlements.decisions.making import dortmund
 from tests.entitlements.facts.making import a_register
 from tests.entitlements.language.citizens import settle_in, wide_rows
+from tests.rulebooks import dortmund
 
 
 @pytest.mark.parametrize("on", [date(2026, 9, 16), date(2026, 8, 20), date(2027, 2, 1)], ids=str)

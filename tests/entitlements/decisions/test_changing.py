@@ -11,7 +11,7 @@ from entitlements.language import Subject
 from entitlements.rulebook.cases import subject_of
 from entitlements.rulebook.programmes import Outcome, WorkedCase
 from entitlements.rulebook.rules import outcome_of
-from tests.entitlements.decisions.making import rulebook_of
+from tests.rulebooks import rulebook_of
 
 ON = date(2026, 9, 16)
 CITIES = sorted(path.parent.name for path in RULEBOOKS.glob("*/rulebook.yaml"))

@@ -18,8 +18,9 @@ from entitlements.people.merging import merge
 from entitlements.people.service import make_guardian
 from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.programmes import Outcome, Rulebook
-from tests.entitlements.decisions.making import City, dortmund
+from tests.entitlements.decisions.making import City
 from tests.makers import sign_in
+from tests.rulebooks import dortmund
 
 Client = AsyncTestClient[Litestar]
 Headers = dict[str, str]

@@ -18,7 +18,8 @@ from entitlements.facts import service as facts
 from entitlements.facts.models import CURRENT
 from entitlements.grants.models import Entitlement
 from entitlements.rulebook import service as rulebook
-from tests.entitlements.decisions.making import LONG_AGO, City, dortmund
+from tests.entitlements.decisions.making import LONG_AGO, City
+from tests.rulebooks import dortmund
 
 BORN = (date(1990, 5, 4), date(2008, 9, 19), date(2001, 9, 18), date(2015, 3, 1), date(1961, 1, 1))
 CHANGES: tuple[dict[str, Any], ...] = (

@@ -17,7 +17,8 @@ from entitlements.facts import service as facts
 from entitlements.grants import service as grants
 from entitlements.grants.models import EndReason, Standing
 from entitlements.rulebook.programmes import Outcome
-from tests.entitlements.decisions.making import NOON, TODAY, City, dortmund
+from tests.entitlements.decisions.making import NOON, TODAY, City
+from tests.rulebooks import dortmund
 
 ADULT = date(1990, 5, 4)
 KARTE, PASS, BILDUNG = "dortmund-karte", "sozialpass", "bildungskarte"

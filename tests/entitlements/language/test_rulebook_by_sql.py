@@ -6,15 +6,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from entitlements.facts import service as facts
-from entitlements.facts.catalogue import HOUSEHOLDS, RULEBOOKS
+from entitlements.facts.catalogue import HOUSEHOLDS
 from entitlements.facts.rows import CURRENT_ROWS
 from entitlements.language import Tree, evaluate
 from entitlements.language.sql import MISSING, SAYS, compile_rules
-from entitlements.rulebook.rules import load_rulebook
 from tests.entitlements.facts.making import a_register
 from tests.entitlements.language.citizens import settle_in, wide_rows
+from tests.rulebooks import dortmund
 
-BOOK = load_rulebook(RULEBOOKS / "dortmund")
+BOOK = dortmund()
 NOBODY_ALONE = {f"alone_{name}": False for name in HOUSEHOLDS}
 
 

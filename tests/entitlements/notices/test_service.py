@@ -12,7 +12,7 @@ from entitlements.notices.rules import Mismatched
 from entitlements.people.service import make_person
 from entitlements.rulebook import service as rulebook
 from tests.conftest import NOON
-from tests.entitlements.decisions.making import dortmund
+from tests.rulebooks import dortmund
 
 ENDING = {"programme": "dortmund-karte", "ends_on": date(2026, 10, 4)}
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from entitlements.allowances import rules as allowances
-from entitlements.facts.catalogue import LANGUAGES, RULEBOOKS
+from entitlements.facts.catalogue import LANGUAGES
 from entitlements.rulebook.cases import disagreements, ruling_of
-from entitlements.rulebook.rules import Rulebook, RuleVersion, Ruling, WorkedCase, load_rulebook
+from entitlements.rulebook.rules import Rulebook, RuleVersion, Ruling, WorkedCase
 from entitlements.rulebook.texts import texts
+from tests.rulebooks import cities
 
-CITIES = [load_rulebook(front.parent) for front in sorted(RULEBOOKS.glob("*/rulebook.yaml"))]
+CITIES = cities()
 CASES = [(book, case) for book in CITIES for case in book.cases]
 VERSIONS = [
     (book, version)

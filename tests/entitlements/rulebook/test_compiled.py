@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +18,6 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from entitlements.facts import service as facts
-from entitlements.facts.catalogue import RULEBOOKS
 from entitlements.facts.models import CURRENT
 from entitlements.language import Subject
 from entitlements.rulebook import compiled
@@ -27,6 +25,7 @@ from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
 from entitlements.rulebook.rules import Ruling, decide, load_rulebook
 from tests.entitlements.facts.making import a_register
 from tests.entitlements.language.citizens import settle_in, wide_rows
+from tests.rulebooks import dortmund
 
 FRONT = """\
     city: Teststadt
@@ -111,11 +110,6 @@ FOURTH = """\
         otherwise: no_ground
         validity: {ends_with: ground}
     """
-
-
-@cache
-def dortmund() -> Rulebook:
-    return load_rulebook(RULEBOOKS / "dortmund")
 
 
 @pytest.fixture(scope="module")

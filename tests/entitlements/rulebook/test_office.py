@@ -11,8 +11,8 @@ from entitlements.facts.catalogue import RULEBOOKS
 from entitlements.rulebook import service
 from entitlements.rulebook.drafting import written_in
 from tests.conftest import NOON
-from tests.entitlements.decisions.making import dortmund
 from tests.makers import sign_in
+from tests.rulebooks import dortmund
 
 Client = AsyncTestClient[Litestar]
 

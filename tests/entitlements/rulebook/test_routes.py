@@ -9,7 +9,7 @@ from entitlements.facts.catalogue import vocabulary
 from entitlements.language import Tree, parse
 from entitlements.rulebook import service
 from tests.conftest import NOON
-from tests.entitlements.decisions.making import dortmund
+from tests.rulebooks import dortmund
 
 Client = AsyncTestClient[Litestar]
 

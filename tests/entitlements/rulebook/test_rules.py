@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, LANGUAGES, RULEBOOKS
+from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, LANGUAGES
 from entitlements.language import Known, Stated, Subject, Unknown, Value, evaluate
 from entitlements.rulebook.cases import disagreements
 from entitlements.rulebook.keeping import to_json, version_from_json
@@ -31,9 +31,10 @@ from entitlements.rulebook.rules import (
     parameters_hash,
 )
 from entitlements.rulebook.texts import reason_codes, render, texts
+from tests.rulebooks import cities, dortmund
 
-DORTMUND = load_rulebook(RULEBOOKS / "dortmund")
-CITIES = [load_rulebook(front.parent) for front in sorted(RULEBOOKS.glob("*/rulebook.yaml"))]
+DORTMUND = dortmund()
+CITIES = cities()
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DAY = date(2026, 9, 15)
 

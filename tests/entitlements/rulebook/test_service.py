@@ -16,7 +16,8 @@ from entitlements.rulebook.programmes import ProgrammeRules, Rulebook
 from entitlements.rulebook.rules import decide
 from entitlements.rulebook.service import Loaded, RulebookChanged, RulebookGap
 from tests.conftest import NOON
-from tests.entitlements.decisions.making import TODAY, dortmund
+from tests.entitlements.decisions.making import TODAY
+from tests.rulebooks import dortmund
 
 KARTE = "dortmund-karte"
 NEXT_YEAR = date(2027, 1, 1)

@@ -5,17 +5,16 @@ from datetime import date
 
 import pytest
 
-from entitlements.facts.catalogue import RULEBOOKS
-from entitlements.rulebook.reading import load_rulebook
 from entitlements.simulations.statements import differing, side_of
 from entitlements.simulations.together import Side, together
+from tests.rulebooks import dortmund
 
 ON = date(2026, 9, 16)
 
 
 @pytest.fixture(scope="module")
 def before() -> Side:
-    return side_of(load_rulebook(RULEBOOKS / "dortmund"), ON)
+    return side_of(dortmund(), ON)
 
 
 def amounts_of(side: Side, programme: str) -> set[str]:

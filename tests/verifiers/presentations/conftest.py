@@ -24,11 +24,9 @@ from core.database import Database
 from core.limits.models import Count
 from core.settings import Mode, Settings
 from core.vault import KeyUse, MemoryVault, Vault
-from entitlements.facts.catalogue import RULEBOOKS
 from entitlements.people import service as people
 from entitlements.people.rules import PersonIdentity
 from entitlements.rulebook import service as rulebook
-from entitlements.rulebook.reading import load_rulebook
 from issuers.authorities.certificates import Purpose, chain_for, development_anchor
 from issuers.authorities.service import ensure_authority
 from issuers.credentials.models import Credential
@@ -39,6 +37,7 @@ from tests.conftest import NOON
 from tests.databases import lent
 from tests.issuers.openid.makers import give
 from tests.makers import sign_in
+from tests.rulebooks import dortmund
 from tests.verifiers.makers import City, Till
 from tests.verifiers.presentations.wallet import Authority, Request, Wallet, b64, digest, json64, unb64
 from verifiers.presentations.models import Presentation
@@ -96,7 +95,7 @@ async def house(
     database = Database(house_url)
     async with database.writing() as session:
         await ensure_authority(session, vault, settings, NOON)
-        await rulebook.load(session, load_rulebook(RULEBOOKS / "dortmund"), NOON)
+        await rulebook.load(session, dortmund(), NOON)
         anchor = await development_anchor(session, vault, NOON)
     assert anchor is not None
     async with AsyncTestClient(application, base_url=PUBLIC) as client:

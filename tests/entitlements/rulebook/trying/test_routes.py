@@ -16,8 +16,8 @@ from entitlements.language.forms import CONDITIONS, read_form
 from entitlements.language.tables import read_table
 from entitlements.rulebook import service
 from tests.conftest import NOON
-from tests.entitlements.decisions.making import dortmund
 from tests.makers import sign_in
+from tests.rulebooks import dortmund
 
 Client = AsyncTestClient[Litestar]
 CHILD = {"birth_date": "2010-05-01", "sgb2": {"value": True, "since": "2026-01-01", "until": "2026-12-31"}}
