@@ -120,6 +120,8 @@ def greeting(demo: Demo, city: City) -> str:
     accounts = "\n".join(
         f"    {login.account.sub:<16} {login.account.name} – {login.account.about}" for login in logins(city)
     )
+    # The commands look on the usual port; a demo elsewhere says where.
+    elsewhere = "" if demo.port == PORT else f"    export CITYCARD_URL={url}\n"
     return f"""
 citycard läuft / is running: {url}
 
@@ -130,7 +132,7 @@ citycard läuft / is running: {url}
 {accounts}
 
   Weiter in einem zweiten Terminal / next, in a second terminal:
-    {citycard} walk                          die ganze Geschichte / the whole story  (--lang en)
+{elsewhere}    {citycard} walk                          die ganze Geschichte / the whole story  (--lang en)
     {citycard} phone login --as familie      dann / then: enrol, top-up, card, show
     {citycard} scanner --help                ein Prüfgerät / a scanner
     {citycard} token --client {clients}/jobcenter.json

@@ -36,7 +36,7 @@ ANSWERS = {
     "code-refused": ("Dieser Code gilt nicht, nicht mehr, oder er wurde schon benutzt.", "This code is not good, not any more, or it has been used."),
     "device-replaced": ("Ihre Karte ist auf ein anderes Telefon umgezogen: citycard phone sync", "Your card has moved to another phone: citycard phone sync"),
     "device-removed": ("Dieses Telefon wurde abgemeldet: citycard phone enrol", "This phone was removed: citycard phone enrol"),
-    "not-found": ("Das gibt es nicht, oder es ist nicht Ihres.", "There is no such thing, or it is not yours."),
+    "not-found": ("Das gibt es nicht, oder es ist nicht Ihres. Ein neues Konto wird erst verknüpft: citycard phone activate CODE", "There is no such thing, or it is not yours. A new account is linked first: citycard phone activate CODE"),
 }  # fmt: skip
 """What the server's commonest refusals mean to whoever reads them; all others are told in its own words."""
 

@@ -108,7 +108,7 @@ def sync(outside: Outside) -> None:
         if moved.state == "replaced":
             outside.voice.fail(f"Ihre Karte ist umgezogen: {whither}.", f"Your card has moved: {whither}.")
         outside.voice.fail("Dieses Telefon wurde abgemeldet.", "This phone was removed.")
-    cards = sum(held["cards"] for held in said["holds"])
+    cards = said["cards"]
     outside.voice.say(f"Alles in Ordnung; {cards} Karten gelten.", f"All is well; {cards} cards hold.")
 
 

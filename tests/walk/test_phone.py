@@ -166,7 +166,7 @@ def test_an_empty_phone_with_a_network_gets_fresh_cards(tmp_path: Path, server: 
 
 def test_whoever_asks_how_things_stand_gets_more_when_they_run_low(tmp_path: Path, server: Server) -> None:
     phone = phone_with(tmp_path, server, {}, {}, {"named": True}, enrolled=True)
-    phone.sync()
+    assert phone.sync()["cards"] == 3 + 2 * 8
     assert server.batches == 2
     assert phone.show().left == 9
     assert phone.show(named=True).left == 8
