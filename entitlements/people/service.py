@@ -352,6 +352,17 @@ async def _login_person(session: AsyncSession, principal_id: UUID) -> UUID | Non
     return found.scalar_one_or_none()
 
 
+async def logins_of(session: AsyncSession, person_ids: Collection[UUID]) -> list[UUID]:
+    """The principals that are signed in as one of these persons when they are; ids as they stand, without aliases."""
+    rows = await session.execute(select(col(Login.principal_id)).where(col(Login.person_id).in_(person_ids)))
+    return list(rows.scalars())
+
+
+async def who_is(session: AsyncSession, principal_id: UUID) -> UUID | None:
+    """The person that this login is; None where nobody has linked it."""
+    return await _login_person(session, principal_id)
+
+
 async def whoami(session: AsyncSession, caller: Caller) -> UUID | None:
     """The person that the caller is; None for a login that nobody has linked yet."""
     return await _login_person(session, caller.principal_id)

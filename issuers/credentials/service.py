@@ -170,18 +170,21 @@ async def issue_for_wallet(
     keys: Sequence[EllipticCurvePublicKey],
     programme: str | None,
     batch_id: UUID,
+    last_day: date | None = None,
     now: datetime,
 ) -> list[Issued]:
     """Makes an SD-JWT VC for each of these keys of another's wallet; NothingHeld if there is nothing to say.
 
-    With a `programme`, they say what that one brings and nothing else. NoCertificate or VaultError where nobody can
+    With a `programme`, they say what that one brings and nothing else. `last_day` ends them earlier: the
+    guardianship under which a wallet holds them. NoCertificate or VaultError where nobody can
     sign now.
     """
     await _touch(session, person_id, now)
     held = await grants.tariffs_of(session, person_id, day_of(now, settings.zone), programme=programme)
     if held.tariff_bits == 0:
         raise NothingHeld
-    ends = wallet_ends(now, zone=settings.zone, until=held.until, changes_on=held.changes_on)
+    untils = [day for day in (held.until, last_day) if day is not None]
+    ends = wallet_ends(now, zone=settings.zone, until=min(untils, default=None), changes_on=held.changes_on)
     identity = await people.identity_of(session, vault, person_id)
     chain = await chain_for(session, vault, settings, Purpose.CREDENTIAL, now)
     kind = prepare(settings.public_url, type_of(settings), list(chain.x5c), DECOYS)

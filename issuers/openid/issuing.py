@@ -23,7 +23,7 @@ from core.jose import jwk, read_jwk, read_object
 from entitlements.people import service as people
 from issuers.credentials.rules import WALLET_DAYS, Revocation
 from issuers.credentials.service import NothingHeld, in_wallets, issue_for_wallet, revoke_batch
-from issuers.openid import dpop, encryption, tokens
+from issuers.openid import dpop, encryption, tokens, wards
 from issuers.openid.answers import NO_STORE, NotAuthorized, OAuthError, said
 from issuers.openid.desk import Desk
 from issuers.openid.dpop import Gate
@@ -32,6 +32,7 @@ from issuers.openid.issuer import CONFIGURATION, IDENTIFIER
 from issuers.openid.models import Deferral, HandedOver, WalletGrant
 from issuers.openid.offers import hashed
 from issuers.openid.proofs import proven_keys
+from issuers.openid.wards import NotTheirs
 
 LATER: Final = timedelta(hours=1)
 """When to ask again for what waits for a decision."""
@@ -159,6 +160,10 @@ async def _give(
     meant = (await people.roots(desk.session, [grant.person_id])).get(grant.person_id)
     if meant is None:
         raise _denied("there is nobody whom the credential could be for")
+    try:
+        last_day = await wards.last_day(desk, grant, meant)
+    except NotTheirs:
+        raise _denied("whoever took the offer may not act for this person any more") from None
     if await in_wallets(desk.session, meant, desk.now) + len(keys) > MOST_IN_WALLETS:
         raise _denied("there are more credentials than any wallet needs")
     batch_id, notification = new_id(), secrets.token_urlsafe(24)
@@ -173,6 +178,7 @@ async def _give(
                 keys=keys,
                 programme=grant.programme,
                 batch_id=batch_id,
+                last_day=last_day,
                 now=desk.now,
             )
     except NothingHeld:

@@ -25,6 +25,8 @@ class CredentialOffer(SQLModel, table=True):
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     person_id: UUID = Field(foreign_key="persons.id", index=True)
+    principal_id: UUID | None = Field(default=None, foreign_key="principals.id", index=True)
+    """The login that took it, for itself or for a ward; None where the city made it."""
     programme: str | None = Field(default=None, max_length=64)
     """The programme that the credential speaks of; None: everything that is held."""
     reference_hash: bytes = Field(sa_type=Bytes, unique=True)
@@ -77,7 +79,7 @@ class WalletGrant(SQLModel, table=True):
     id: UUID = Field(default_factory=new_id, primary_key=True)
     person_id: UUID = Field(foreign_key="persons.id", index=True)
     principal_id: UUID | None = Field(default=None, foreign_key="principals.id", index=True)
-    """The login that agreed; None where the city made the offer."""
+    """The login that agreed, for itself or for a ward; None where the city made the offer."""
     programme: str | None = Field(default=None, max_length=64)
     client_id: str | None = Field(default=None, max_length=256)
     is_authenticated: bool = False

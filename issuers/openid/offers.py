@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select, update
 from sqlmodel import col
 
-from core.access.rules import Caller
+from core.access.rules import Caller, Channel, Role
 from core.audit.service import note
 from core.clock import day_of
 from core.errors import Conflict, NotFound
@@ -85,6 +85,7 @@ async def offer(
         CredentialOffer(
             id=offer_id,
             person_id=person_id,
+            principal_id=_taken_by(caller),
             programme=programme,
             reference_hash=hashed(reference),
             sealed=seal(_seal_key(vault, reference), json.dumps(document).encode(), offer_id.bytes),
@@ -193,6 +194,13 @@ async def redeem(desk: Desk, code: str, pin: str | None) -> tuple[Redeemed, Cred
 def hashed(text: str) -> bytes:
     """A random text as it is kept; 256 bits need no salt and no stretching."""
     return hashlib.sha256(text.encode()).digest()
+
+
+def _taken_by(caller: Caller | None) -> UUID | None:
+    # What is handed out at the desk is for whoever stands there, and not for the member of staff.
+    if caller is None or (caller.has(Role.CASE_WORKER) and caller.channel in {Channel.DESK, Channel.PHONE}):
+        return None
+    return caller.principal_id
 
 
 async def _promise(desk: Desk, person_id: UUID, programme: str | None) -> None:

@@ -29,6 +29,7 @@ from issuers.credentials.models import Credential
 from issuers.credentials.names import card_name
 from issuers.credentials.rules import Revocation
 from issuers.credentials.service import Issued, issue_cards, outstanding, revoke_on_device
+from issuers.openid import wards
 from wallet.cards.schemas import BroughtView, CardKind, CardView, TariffView, TopUp
 from wallet.devices.models import Device
 from wallet.devices.rules import CARDS_TYPE, HOLDER_TYPE, Fault
@@ -164,7 +165,7 @@ def spelt(identity: PersonIdentity | None) -> str:
 async def on_guardianship_ended(
     session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings
 ) -> None:
-    """The job when a guardianship has ended: the former guardian's phones lose that child's cards.
+    """The job when a guardianship has ended: the former guardian's phones and wallets lose what is that child's.
 
     Nothing happens while the two are still joined by another guardianship.
     """
@@ -178,6 +179,7 @@ async def on_guardianship_ended(
     for device_id in phones.scalars().all():
         for ward in child_ids:
             await revoke_on_device(session, device_id, Revocation.GUARDIANSHIP_ENDED, person_id=ward, now=now)
+    await wards.take_back(session, guardian_ids, child_ids, now=now)
 
 
 async def on_person_parted(
@@ -194,7 +196,7 @@ async def on_person_parted(
 async def look_after_wards(
     session: AsyncSession, _payload: dict[str, Any], now: datetime, *, settings: Settings
 ) -> None:
-    """The nightly job: takes back what phones hold for somebody their owner may not act for any more."""
+    """The nightly job: takes back what phones and wallets hold for somebody their owner may not act for any more."""
     held = await session.execute(
         select(col(Device.person_id), col(Credential.person_id))
         .join(Credential, col(Credential.device_id) == col(Device.id))
@@ -205,7 +207,8 @@ async def look_after_wards(
         )
         .distinct()
     )
-    for guardian_id, child_id in held.all():
+    both = {*map(tuple, held.all()), *await wards.held_for_others(session)}
+    for guardian_id, child_id in sorted(both):
         meant = await people.roots(session, [guardian_id, child_id])
         if meant.get(guardian_id) != meant.get(child_id):
             payload = {"guardian_id": str(guardian_id), "child_id": str(child_id)}
