@@ -4,8 +4,8 @@ The inputs are found by the hashes that the decision carries. Where the wide row
 facts, they are the same facts, and one statement suffices; else the history is read as it was known then.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,16 @@ from sqlmodel import col
 
 from core.errors import NotFound
 from entitlements.decisions.changing import Way, ways_to_end, ways_to_grant
+from entitlements.decisions.discretion import (
+    MayKnow,
+    as_told,
+    merely_lives_with,
+    resting_told,
+    ways_told,
+    with_others,
+)
 from entitlements.decisions.models import Decision, Verdict
+from entitlements.decisions.resting import Rested, rests_on
 from entitlements.decisions.rules import (
     CONTRADICTION,
     NO_REQUEST,
@@ -34,9 +43,7 @@ from entitlements.facts import service as facts
 from entitlements.facts.contradictions import Contradiction, contradictions
 from entitlements.facts.models import CURRENT
 from entitlements.facts.nearby import around
-from entitlements.language import Known, Stated, Subject, Tree, Value, minimal_reasons
-from entitlements.language import tree as t
-from entitlements.language.interpreter import Traced
+from entitlements.language import Known, Subject, Value
 from entitlements.people.models import Login, Person
 from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.models import Programme
@@ -81,21 +88,6 @@ class Inputs:
     @property
     def same(self) -> bool:
         return self.same_rule and self.same_parameters and self.same_facts
-
-
-@dataclass(frozen=True, slots=True)
-class Rested:
-    """A fact that a decision rests on."""
-
-    fact: str
-    stated: Stated | None
-    """None: no member of the household has it."""
-    household: str = ""
-    """Empty: the person's own; else of somebody else in a household of this kind."""
-    member: str = ""
-    """Of whom, for those who may know."""
-    partly: bool = False
-    """Without a value: it is one of several things asked of a member, and nobody there meets all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +271,11 @@ async def _parameters(
 # ---- why ----
 
 
-async def explain(session: AsyncSession, asked: Asked) -> Explanation:
-    """Why the decision is what it is: from its own inputs, whatever has been learned since."""
+async def explain(session: AsyncSession, asked: Asked, may_know: MayKnow | None = None) -> Explanation:
+    """Why the decision is what it is: from its own inputs, whatever has been learned since.
+
+    Without `may_know` it is for a case worker, who may read of everybody in a household.
+    """
     inputs = await inputs_of(session, asked.decision, asked.near)
     if not inputs.same or inputs.subject is None:
         return Explanation(asked, reproduced=False)
@@ -288,15 +283,44 @@ async def explain(session: AsyncSession, asked: Asked) -> Explanation:
     others = _others(decision)
     granted = decision.outcome is Outcome.GRANTED
     settled = any(reason["code"] == "deceased" for reason in decision.reasons)
-    ways = () if settled else _ways(decision, version, subject, inputs.parameters, others)
-    return Explanation(
+    known, seen = frozenset[UUID](), subject
+    if may_know is not None and with_others(version, subject):
+        known = frozenset(await may_know())
+        seen = as_told(
+            subject,
+            known,
+            decision=decision,
+            version=version,
+            parameters=inputs.parameters,
+            others=others,
+        )
+    ways = () if settled else _ways(decision, version, seen, inputs.parameters, others)
+    explanation = Explanation(
         asked,
         reproduced=True,
-        rests_on=_rests_on(decision, version, subject, inputs.parameters),
+        rests_on=rests_on(decision, version, seen, inputs.parameters),
         grants=() if granted else ways,
         ends=ways if granted else (),
         differ=await differing(session, decision, subject),
     )
+    if may_know is None:
+        return explanation
+    apart = _apart(subject) - known
+    return replace(
+        explanation,
+        rests_on=resting_told(explanation.rests_on, known),
+        grants=ways_told(explanation.grants, known),
+        ends=ways_told(explanation.ends, known),
+        differ=tuple(one for one in explanation.differ if one.person_id not in apart),
+    )
+
+
+def _apart(subject: Subject) -> frozenset[UUID]:
+    """Members of a merely registered household who are in no other one with the person."""
+    found, together = set[str](), {subject.key}
+    for household, members in subject.households.items():
+        (found if merely_lives_with(household) else together).update(member.key for member in members)
+    return frozenset(UUID(key) for key in found - together)
 
 
 _ways_known: dict[Hashable, tuple[Way, ...]] = {}
@@ -346,10 +370,12 @@ async def differing(session: AsyncSession, decision: Decision, subject: Subject)
     return tuple(one for _, some in sorted(found.items()) for one in some)
 
 
-async def explain_standing(session: AsyncSession, person_id: UUID) -> dict[str, Explanation]:
+async def explain_standing(
+    session: AsyncSession, person_id: UUID, may_know: MayKnow | None = None
+) -> dict[str, Explanation]:
     """The same for every decision that stands for a person, by programme."""
     asked = await ask_standing(session, person_id)
-    return {programme: await explain(session, one) for programme, one in asked.items()}
+    return {programme: await explain(session, one, may_know) for programme, one in asked.items()}
 
 
 async def differing_today(
@@ -381,92 +407,6 @@ async def differing_today(
 
 def _others(decision: Decision) -> Mapping[str, Outcome]:
     return {name: Outcome(outcome) for name, outcome in decision.others.items()}
-
-
-def _rests_on(
-    decision: Decision, version: RuleVersion, subject: Subject, parameters: Mapping[str, Value]
-) -> tuple[Rested, ...]:
-    reading = _Reading(parameters, decision.day)
-    found: dict[tuple[str, str, str], Rested] = {}
-    for tree in _deciding(decision, version):
-        for rested in reading.of(tree, subject):
-            found.setdefault((rested.household, rested.fact, rested.member), rested)
-    return tuple(found.values())
-
-
-def _deciding(decision: Decision, version: RuleVersion) -> Sequence[Tree]:
-    """The parts of the rule from which the outcome follows."""
-    codes = {reason["code"] for reason in decision.reasons}
-    if NO_REQUEST in codes:
-        return []
-    if "deceased" in codes:
-        return [Tree(t.Fact("deceased", t.BOOL))]
-    if decision.outcome is Outcome.GRANTED:
-        return [version.resting_on(ground) for ground in version.grounds if ground.name == decision.ground]
-    for_a_human = [referral.when for referral in version.referrals if referral.reason.code in codes]
-    if decision.outcome is Outcome.REFER and for_a_human:
-        return for_a_human
-    failing = [part.when for part in version.requirements if part.reason.code in codes]
-    if decision.outcome is Outcome.REFUSED and (failing or version.otherwise.code in codes):
-        grounds = [ground.when for ground in version.grounds] if version.otherwise.code in codes else []
-        return [*failing, *grounds]
-    return [version.condition]
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """Reads off a rule which facts made its answer what it is."""
-
-    parameters: Mapping[str, Value]
-    on: date
-
-    def of(self, tree: Tree, subject: Subject) -> Iterator[Rested]:
-        for traced in minimal_reasons(tree, subject, self.parameters, self.on):
-            yield from self._in(traced, subject)
-
-    def _in(self, traced: Traced, subject: Subject) -> Iterator[Rested]:
-        node = traced.node
-        match node:
-            case t.AnyMember():
-                yield from self._of_members(node, traced, subject)
-            case t.CountMembers() | t.RankAmong():
-                for member in subject.households.get(node.household, ()):
-                    own = member.key == subject.key
-                    for rested in _stated(Tree(node.term), member):
-                        yield rested if own else _of_another(rested, node.household, member)
-            case t.Compare() | t.OneOf() | t.Arithmetic() | t.Extreme() | t.Negative():
-                for below in traced.below:
-                    yield from self._in(below, subject)
-            case _:
-                yield from _stated(Tree(node), subject)
-
-    def _of_members(self, node: t.AnyMember, traced: Traced, subject: Subject) -> Iterator[Rested]:
-        if traced.result == _FALSE:
-            # One line for all of them, whoever they are; what is stated of the person stands by itself.
-            # Who meets a part of what is asked is not told: that nobody meets it all is true of each part.
-            partly = not isinstance(node.term, t.Fact)
-            for name in sorted(Tree(node.term).mentions()):
-                yield Rested(name, None, node.household, partly=partly)
-            return
-        members = subject.households.get(node.household, ())
-        for member, below in zip(members, traced.below, strict=True):
-            if traced.result == _TRUE != below.result:
-                continue
-            for rested in self.of(Tree(node.term), member):
-                yield rested if member.key == subject.key else _of_another(rested, node.household, member)
-            if traced.result == _TRUE:
-                return
-
-
-def _stated(tree: Tree, whom: Subject) -> Iterator[Rested]:
-    for name in sorted(tree.mentions()):
-        stated = whom.facts.get(name)
-        if stated is not None:
-            yield Rested(name, stated)
-
-
-def _of_another(rested: Rested, household: str, member: Subject) -> Rested:
-    return Rested(rested.fact, rested.stated, household, member.key)
 
 
 # ---- once more ----

@@ -15,6 +15,7 @@ from core.errors import problems
 from core.languages import Language
 from core.settings import Settings
 from entitlements.decisions import explaining, service
+from entitlements.decisions.discretion import MayKnow, readable_by
 from entitlements.decisions.schemas import (
     AssessmentView,
     ContradictionView,
@@ -53,7 +54,8 @@ async def list_entitlements(
     person_id = await subject_of(session, caller, today)
     tariffs = {row.name: row for row in await rulebook.tariffs(session)}
     found = await service.overview(session, person_id)
-    whys = await explaining.explain_standing(session, person_id) if explain else {}
+    may_know = _may_know(session, caller, today)
+    whys = await explaining.explain_standing(session, person_id, may_know) if explain else {}
     views = {
         programme: ExplanationView.of(why, language, settings.zone, inside=_inside(caller))
         for programme, why in whys.items()
@@ -113,13 +115,14 @@ async def explain_decision(
     """See why a decision is what it is: the facts, the law, what is missing, and what would change it.
 
     It is worked out from what the decision itself was made from, whatever has been learned since. Facts of others
-    in the household are named without saying whose; only a case worker at the desk sees which member.
+    who are counted together with you for a benefit are named without saying whose; only a case worker at the desk
+    sees which member. Of others who merely live at your address nothing is told, your own minor children apart.
     """
     if caller.acting_for is None:
         asked = await explaining.ask_own(session, caller.principal_id, decision_id)
     else:
         asked = await explaining.ask(session, await subject_of(session, caller, today), decision_id)
-    explanation = await explaining.explain(session, asked)
+    explanation = await explaining.explain(session, asked, _may_know(session, caller, today))
     return ExplanationView.of(explanation, language, settings.zone, inside=_inside(caller))
 
 
@@ -193,6 +196,20 @@ async def list_referrals(
         ],
         next=found[-1][0].id if len(found) == limit else None,
     )
+
+
+def _may_know(session: AsyncSession, caller: Caller, today: date) -> MayKnow | None:
+    """Whose facts the reader may read one by one; None for a case worker at the desk, who may read all."""
+    if _inside(caller):
+        return None
+    found: list[UUID] = []
+
+    async def may_know() -> list[UUID]:
+        if not found:
+            found.extend(await readable_by(session, caller.principal_id, today))
+        return found
+
+    return may_know
 
 
 def _inside(caller: Caller) -> bool:

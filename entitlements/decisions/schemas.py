@@ -12,8 +12,9 @@ from core.schema import Schema
 from entitlements.allowances.rules import name_of
 from entitlements.allowances.schemas import LumpSumView, PotView
 from entitlements.decisions.changing import Change, Way
-from entitlements.decisions.explaining import Explanation, Replayed, Rested
+from entitlements.decisions.explaining import Explanation, Replayed
 from entitlements.decisions.models import Decision
+from entitlements.decisions.resting import Rested
 from entitlements.decisions.rules import reason_from
 from entitlements.decisions.service import Overview
 from entitlements.decisions.wording import (
@@ -134,7 +135,10 @@ def _written(value: Value) -> str:
 class RestedView(Schema):
     """A fact that a decision rests on."""
 
-    fact: str = Field(description="Stable name of the fact", examples=["sgb2"])
+    fact: str = Field(
+        description="Stable name of the fact; of the household, where it is kept back what is known of others there",
+        examples=["sgb2"],
+    )
     label: str = Field(description="What it was called on the day of the decision", examples=["Bürgergeld"])
     of_household: str | None = Field(
         description="The kind of household, where it is a fact of somebody else there; null: the person's own",
@@ -142,7 +146,7 @@ class RestedView(Schema):
     )
     value: str | None = Field(
         description="What is stated, as registers write it; null: no member of the household has it, or not "
-        "together with what else is asked",
+        "together with what else is asked, or it is kept back",
         examples=["true"],
     )
     value_text: str | None = Field(description="The same in words", examples=["ja"])
@@ -220,7 +224,9 @@ class ChangeView(Schema):
 class WayView(Schema):
     """Facts that together, if stated otherwise, would change the decision."""
 
-    changes: list[ChangeView]
+    changes: list[ChangeView] = Field(
+        description="What would have to be stated; what concerns others at the same address is not listed"
+    )
     text: str = Field(
         description="All of them in a sentence",
         examples=["Der Anspruch entsteht, wenn das Jobcenter mitteilt: Grundsicherungsgeld – ja."],
@@ -229,7 +235,7 @@ class WayView(Schema):
     @classmethod
     def of(cls, way: Way, how: "Reading", *, grants: bool) -> "WayView":
         # Who of a household it would be is nobody's business, and the same for each of them.
-        shown = {(c.household, c.fact, c.value): c for c in in_order(way)}
+        shown = {(c.household, c.fact, c.value): c for c in in_order(way) if c.fact != c.household}
         return cls(
             changes=[ChangeView.of(change, how) for change in shown.values()],
             text=way_in_words(way, how.language, how.on, grants=grants),

@@ -40,9 +40,14 @@ def member_in_words(
 ) -> str:
     """What is stated of somebody else in a household, or (without a value) of nobody there: never of whom.
 
-    `partly`: it is one of several things asked of a member, and nobody there meets them all.
+    `partly`: it is one of several things asked of a member, and nobody there meets them all. Of a fact that is named
+    like the household only this is said: that something is known about it.
     """
     language = language_of(language)
+    if fact == household:
+        return _sentence(
+            texts()["stated"]["kept-back"][language].format(household=label_of(household, language, on))
+        )
     which = ("nobody-wholly" if partly else "nobody") if value is None else "member"
     return _sentence(
         texts()["stated"][which][language].format(
@@ -56,6 +61,11 @@ def member_in_words(
 def change_in_words(change: Change, language: str, on: date) -> str:
     """One thing that a register would have to state."""
     language = language_of(language)
+    if change.fact == change.household:
+        text = texts()["change"]["kept-back"][language].format(
+            household=label_of(change.household, language, on)
+        )
+        return _sentence(text) if language == "de-simple" else str(text)
     text = texts()["change"]["member" if change.household else "own"][language].format(
         fact=label_of(change.fact, language, on),
         value=value_in_words(change.fact, change.value, language),

@@ -62,6 +62,8 @@ class HouseholdKind(_Labelled):
 
     suppliers: tuple[str, ...]
     listing: Literal["exhaustive", "open"]
+    counted_together: bool
+    """Whether its members are counted together for a benefit, and so know of one another what it rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,13 @@ def load_catalogue(path: Path) -> Catalogue:
             for name, entry in source["registers"].items()
         }
         households = {
-            name: HouseholdKind(name, _labels(entry["label"]), tuple(entry["suppliers"]), entry["listing"])
+            name: HouseholdKind(
+                name,
+                _labels(entry["label"]),
+                tuple(entry["suppliers"]),
+                entry["listing"],
+                entry.get("counted_together", False),
+            )
             for name, entry in source["households"].items()
         }
         facts = {name: _fact(name, entry) for name, entry in source["facts"].items()}

@@ -124,6 +124,25 @@ async def test_what_somebody_else_is_in_doubt_about_is_not_shown_to_the_person(
     assert (differs["member_id"], len(differs["statements"])) == (str(other), 2)
 
 
+async def test_of_somebody_at_the_same_address_not_even_the_doubt_is_shown(
+    client: Client, city: City, vault: Vault
+) -> None:
+    reader, other = await city.person(YOUTH), await city.person(date(1990, 5, 4))
+    await city.household("registered_household", reader, other)
+    await says(city, "familienkasse", other, "kiz", True)
+    await says(city, "jobcenter", other, "kiz", False)
+    await city.assess(reader)
+    decision = await city.decision(reader, "dortmund-karte")
+    assert decision.outcome is Outcome.REFER
+    path = f"/v1/decisions/{decision.id}/explanation"
+    headers = await sign_in(city.database, vault, city.clock.now(), Role.CITIZEN, person_id=reader)
+    assert (await client.get(path, headers=headers)).json()["contradictions"] == []
+    desk = await sign_in(city.database, vault, city.clock.now(), Role.CASE_WORKER)
+    desk |= {"Acting-For": str(reader), "Channel": "desk"}
+    (differs,) = (await client.get(path, headers=desk)).json()["contradictions"]
+    assert differs["member_id"] == str(other)
+
+
 async def test_two_who_turn_out_to_be_one_can_contradict_each_other(city: City) -> None:
     one, other = await city.person(YOUTH), await city.person(YOUTH)
     await says(city, "school", one, "school_stage", "sek2")

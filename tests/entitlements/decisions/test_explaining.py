@@ -124,7 +124,7 @@ async def test_what_nobody_meets_as_a_whole_is_not_said_of_each_part(
     await city.household("registered_household", reader, recipient)
     await city.assess(reader)
     decision = await city.decision(reader, BILDUNG)
-    said = await explained(client, decision, await citizen(city, vault, reader))
+    said = await explained(client, decision, await at_the_desk(city, vault, reader))
     texts = {
         rested["fact"]: rested["text"]
         for rested in said["rests_on"]
@@ -136,6 +136,129 @@ async def test_what_nobody_meets_as_a_whole_is_not_said_of_each_part(
         " (der gemeinsame Haushalt)"
     )
     assert texts["kiz"] == "Kinderzuschlag: bei keinem Mitglied Ihres Haushalts (der gemeinsame Haushalt)"
+
+
+CHANGES = "sich etwas an dem ändert, was über Ihren Haushalt bekannt ist (der gemeinsame Haushalt)"
+KEPT_BACK = "Es kommt auch auf das an, was über Ihren Haushalt bekannt ist (der gemeinsame Haushalt)"
+
+
+async def flat(city: City, born: date = ADULT, **stated: bool) -> tuple[UUID, UUID]:
+    """Two of whom the registration office says that they live together; and what is stated of the other one."""
+    reader, other = await city.person(born), await city.person(ADULT, **stated)
+    await city.household("registered_household", reader, other)
+    await city.assess(reader, other)
+    return reader, other
+
+
+@pytest.mark.parametrize(("programme", "born"), [(KARTE, ADULT), (BILDUNG, ADULT), (BILDUNG, CHILD)])
+async def test_who_shares_a_flat_does_not_read_what_the_other_receives_or_does_not(
+    client: Client, city: City, vault: Vault, programme: str, born: date
+) -> None:
+    told = []
+    for stated in ({}, {"sgb2": True, "kindergeld_recipient": True}, {"kiz": True}):
+        reader, other = await flat(city, born, **stated)
+        said = await explained(
+            client, await city.decision(reader, programme), await citizen(city, vault, reader)
+        )
+        assert str(other) not in str(said)
+        assert said["reproduced"]
+        lines = [rested for rested in said["rests_on"] if rested["of_household"] == "registered_household"]
+        assert [(line["fact"], line["value"], line["text"]) for line in lines] == [
+            ("registered_household", None, KEPT_BACK)
+        ]
+        changes = [change for way in said["what_would_grant"] for change in way["changes"]]
+        assert not [one for one in changes if one["of_household"] == "registered_household"]
+        rests_on = [(line["fact"], line["value"], line["of_household"]) for line in said["rests_on"]]
+        told.append([rests_on, said["what_would_grant"]])
+    # Whatever is known of the other one, the same is read.
+    assert told[0] == told[1] == told[2]
+
+
+async def test_who_holds_it_through_the_other_one_reads_that_it_comes_of_the_household(
+    client: Client, city: City, vault: Vault
+) -> None:
+    reader, other = await flat(city, elternbeitrag_befreit=True)
+    decision = await city.decision(reader, KARTE)
+    assert decision.outcome is Outcome.GRANTED
+    said = await explained(client, decision, await citizen(city, vault, reader))
+    assert said["rests_on"][-1]["text"] == KEPT_BACK
+    assert "elternbeitrag" not in str([said["rests_on"], said["what_would_end"]])
+    assert {way["text"] for way in said["what_would_end"]} == {
+        "Der Anspruch endet, wenn die Meldebehörde mitteilt: die Hauptwohnung in der Stadt – nein.",
+        f"Der Anspruch endet, wenn {CHANGES}.",
+    }
+    everything = await client.get(
+        "/v1/entitlements/?explain=true", headers=await citizen(city, vault, reader)
+    )
+    (karte,) = [one for one in everything.json() if one["programme"] == KARTE]
+    assert karte["explanation"]["rests_on"] == said["rests_on"]
+    # A case worker at the desk reads whose it is; their own look at home shows them nothing.
+    seen = await explained(client, decision, await at_the_desk(city, vault, reader))
+    (theirs,) = [rested for rested in seen["rests_on"] if rested["of_household"]]
+    assert (theirs["fact"], theirs["member_id"]) == ("elternbeitrag_befreit", str(other))
+
+
+@pytest.mark.parametrize("language", ["de-simple", "en"])
+async def test_it_is_kept_back_in_every_language(
+    client: Client, city: City, vault: Vault, language: str
+) -> None:
+    reader, _ = await flat(city, elternbeitrag_befreit=True)
+    headers = await citizen(city, vault, reader)
+    said = await explained(client, await city.decision(reader, KARTE), headers, language)
+    kept_back = {
+        "de-simple": (
+            "Wir wissen etwas über die Menschen",
+            "Bei den Menschen in Ihrer Wohnung ändert sich etwas.",
+        ),
+        "en": (
+            "It also depends on what is known",
+            "if something changes in what is known about your household",
+        ),
+    }[language]
+    assert said["rests_on"][-1]["text"].startswith(kept_back[0])
+    assert any(kept_back[1] in way["text"] for way in said["what_would_end"])
+
+
+async def test_parents_read_what_is_known_of_their_own_minor_children(
+    client: Client, city: City, vault: Vault
+) -> None:
+    mother, child = await city.person(ADULT), await city.person(CHILD, elternbeitrag_befreit=True)
+    await city.household("registered_household", mother, child)
+    async with city.database.writing() as session:
+        await make_guardian(
+            session, None, mother, child, since=CHILD, until=date(2033, 2, 28), now=city.clock.now()
+        )
+    await city.assess(mother, child)
+    decision, headers = await city.decision(mother, KARTE), await citizen(city, vault, mother)
+    said = await explained(client, decision, headers)
+    (theirs,) = [rested for rested in said["rests_on"] if rested["of_household"]]
+    assert theirs["fact"] == "elternbeitrag_befreit"
+    assert "bei einem Mitglied Ihres Haushalts" in theirs["text"]
+    # Once the child is of age, it is somebody else at the same address.
+    city.clock.at = city.clock.at.replace(year=2033, month=3)
+    said = await explained(client, decision, await citizen(city, vault, mother))
+    assert said["rests_on"][-1]["text"] == KEPT_BACK
+
+
+async def test_a_child_does_not_read_what_the_parents_receive_and_the_parent_who_acts_for_it_does(
+    client: Client, city: City, vault: Vault
+) -> None:
+    mother, father = await city.person(ADULT, kiz=True), await city.person(ADULT, elternbeitrag_befreit=True)
+    child = await city.person(CHILD, kindergeld=True, school_stage="sek1")
+    await city.household("registered_household", mother, father, child)
+    async with city.database.writing() as session:
+        await make_guardian(
+            session, None, mother, child, since=CHILD, until=date(2033, 2, 28), now=city.clock.now()
+        )
+    await city.assess(child)
+    decision = await city.decision(child, KARTE)
+    said = await explained(client, decision, await citizen(city, vault, child))
+    assert not {rested["fact"] for rested in said["rests_on"]} & {"kiz", "elternbeitrag_befreit"}
+    acting = await citizen(city, vault, mother) | {"Acting-For": str(child)}
+    said = await explained(client, decision, acting)
+    # It is the mother's own; what the father has is not hers to read.
+    assert "kiz" in {rested["fact"] for rested in said["rests_on"]}
+    assert "elternbeitrag_befreit" not in str([said["rests_on"], said["what_would_end"]])
 
 
 async def test_nobody_is_told_to_be_born_another_day(client: Client, city: City, vault: Vault) -> None:
