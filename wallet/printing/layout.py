@@ -77,7 +77,7 @@ _LABELS: Final = {
 }
 _BREAKS: Final = re.compile(r"([^\s-]*-|[^\s-]+)(\s*)")
 _LEADING: Final = 1.22
-_SHRUNK: Final = ((1.0, 2), (0.86, 3), (0.7, 4))
+_SHRUNK: Final = ((1.0, 2), (0.86, 3), (0.65, 4))
 """How much smaller a name is set, and in how many lines at most."""
 
 
@@ -217,7 +217,8 @@ def _lines_of_name(name: str, layout: Layout, measure: Measure) -> tuple[list[st
             return lines, shrunk
     if len(lines) <= most:
         return lines, shrunk
-    rest = " ".join(lines[most - 1 :])
+    # Where a line ends with a hyphen, no space stood behind it.
+    rest = "".join(line if line.endswith("-") else f"{line} " for line in lines[most - 1 :]).strip()
     return [*lines[: most - 1], _cut(rest, _fits(measure, layout.column, shrunk, bold=True))], shrunk
 
 
