@@ -113,5 +113,5 @@ async def machine_in(
         principal = await session.get_one(Principal, machine.principal_id)
     from core.access.policy import Policy
 
-    token = issue_token(vault, settings, principal, now, Policy().machine_token_lasts)
+    token = await issue_token(vault, settings, principal, now, Policy().machine_token_lasts)
     return {"Authorization": f"Bearer {token}"}

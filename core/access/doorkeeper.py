@@ -29,7 +29,7 @@ from core.access.rules import (
 )
 from core.access.service import Known
 from core.access.signatures import Message, SignatureRefused, check_signature, read_signature
-from core.database import Database
+from core.database import Database, Look
 from core.errors import NotAllowed, NotSignedIn
 from core.http import Outgoing
 from core.jose import Claims, TokenRefused, claimed_client, read_jwk
@@ -116,7 +116,7 @@ class Doorkeeper:
     async def close(self) -> None:
         await self.outgoing.close()
 
-    async def establish(self, request: Request[Any, Any, Any], now: datetime) -> Caller | None:
+    async def establish(self, request: Request[Any, Any, Any], look: Look, now: datetime) -> Caller | None:
         """Who calls; None where the request brings no proof, or a session that is over.
 
         One proof is looked at, and one that does not hold is answered by an error: a request that was meant to be
@@ -129,7 +129,7 @@ class Doorkeeper:
         if scheme.lower() == "bearer":
             return await self._by_token(credentials.strip(), errand(headers), now)
         cookie = request.cookies.get(self._cookie)
-        return await self._by_session(request, cookie, now) if cookie else None
+        return await self._by_session(request, look, cookie, now) if cookie else None
 
     # ---- sessions ----
 
@@ -176,9 +176,10 @@ class Doorkeeper:
             )
             log.info("sessions.ended_by_provider", count=ended)
 
-    async def _by_session(self, request: Request[Any, Any, Any], token: str, now: datetime) -> Caller | None:
-        async with self.database.reading() as session:
-            found = await service.find_session(session, token, now, ceilings=self.policy.ceiling)
+    async def _by_session(
+        self, request: Request[Any, Any, Any], look: Look, token: str, now: datetime
+    ) -> Caller | None:
+        found = await service.find_session(await look.session(), token, now, ceilings=self.policy.ceiling)
         if found is None:
             return None
         headers = request.headers

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
@@ -36,7 +37,7 @@ from core.jose import (
     verify_access_token,
 )
 from core.settings import Mode, Settings
-from core.vault import KeyUse, SealBroken, Vault, open_sealed, seal
+from core.vault import KeyUse, SealBroken, Vault, apart, open_sealed, seal
 
 CALLBACK = "/login/callback"
 
@@ -243,7 +244,7 @@ class Provider:
             form |= {
                 "client_id": client_id,
                 "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-                "client_assertion": self._assertion(now),
+                "client_assertion": await self._assertion(now),
             }
         reply = await self._outgoing.post_form(metadata.token, form, headers=headers)
         if 400 <= reply.status < 500:
@@ -254,7 +255,7 @@ class Provider:
             raise SignInFailed(Failure.TOKEN_REFUSED)
         return id_token, access_token if isinstance(access_token, str) else None
 
-    def _assertion(self, now: datetime) -> str:
+    async def _assertion(self, now: datetime) -> str:
         signer = self._vault.signer(self._vault.ensure(KeyUse.CLIENT_ASSERTION, now).key_id)
         client_id, issued = self._settings.oidc_client_id, int(now.timestamp())
         claims = {
@@ -265,7 +266,7 @@ class Provider:
             "exp": issued + 60,
             "jti": str(uuid4()),
         }
-        return sign(signer, claims, typ="JWT")
+        return await apart(signer, partial(sign, signer, claims, typ="JWT"))
 
     def _settle(
         self, verified: Verified, attempt: Attempt, access_token: str | None, now: datetime

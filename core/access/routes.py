@@ -237,7 +237,7 @@ async def issue_machine_token(
     if not await service.use_assertion(session, machine.id, assertion):
         return _refused("invalid_client", "the assertion was used before", 401)
     lasts = keeper.policy.machine_token_lasts
-    token = tokens.issue_token(keeper.vault, settings, machine, now, lasts)
+    token = await tokens.issue_token(keeper.vault, settings, machine, now, lasts)
     given = MachineToken(access_token=token, expires_in=int(lasts.total_seconds()))
     return Answer(given.model_dump(), media_type=MediaType.JSON)
 

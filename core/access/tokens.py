@@ -1,17 +1,20 @@
 """Our own access tokens for machines, and the keys that others verify our signatures with."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 from core.access.models import Principal
 from core.jose import OURS, Algorithm, Key, KeySet, Refusal, TokenRefused, sign, verify_access_token
 from core.settings import Settings
-from core.vault import KeyUse, Vault
+from core.vault import KeyUse, Vault, apart
 
 TYPE = "at+jwt"
 
 
-def issue_token(vault: Vault, settings: Settings, machine: Principal, now: datetime, lasts: timedelta) -> str:
+async def issue_token(
+    vault: Vault, settings: Settings, machine: Principal, now: datetime, lasts: timedelta
+) -> str:
     """A short access token for a machine. It says who; what that one may do is looked up at each use."""
     signer = vault.signer(vault.ensure(KeyUse.ACCESS_TOKEN, now).key_id, KeyUse.ACCESS_TOKEN)
     issued = int(now.timestamp())
@@ -24,7 +27,7 @@ def issue_token(vault: Vault, settings: Settings, machine: Principal, now: datet
         "exp": issued + int(lasts.total_seconds()),
         "jti": str(uuid4()),
     }
-    return sign(signer, claims, typ=TYPE)
+    return await apart(signer, partial(sign, signer, claims, typ=TYPE))
 
 
 def read_token(vault: Vault, settings: Settings, token: str, now: datetime) -> UUID:

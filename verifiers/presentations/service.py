@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from core.audit.service import note
 from core.clock import day_of
 from core.errors import NotAllowed, NotFound, Unprocessable
 from core.settings import Settings
-from core.vault import KeyUse, SealBroken, Vault, open_sealed, seal
+from core.vault import KeyUse, SealBroken, Vault, apart, open_sealed, seal
 from entitlements.people import service as people
 from entitlements.rulebook import service as rulebook
 from issuers.authorities.certificates import Purpose, chain_for
@@ -301,7 +302,8 @@ async def request_object(desk: Desk, reference: str, *, wallet_nonce: str | None
         registration=registration(desk.settings),
     )
     signer = desk.vault.signer(asked.key_id, KeyUse.CREDENTIAL)
-    return jose.sign(signer, claims, typ=TYPE, protected={"x5c": asked.x5c}).encode("ascii")
+    signing = partial(jose.sign, signer, claims, typ=TYPE, protected={"x5c": asked.x5c})
+    return (await apart(signer, signing)).encode("ascii")
 
 
 def registration(settings: Settings) -> str | None:

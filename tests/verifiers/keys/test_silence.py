@@ -1,9 +1,11 @@
 """The machine with the keys hangs or is gone: nothing is issued, nothing is half made, and every check goes on."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID, uuid4
 
 import anyio
 import pytest
@@ -11,18 +13,27 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from sqlalchemy import func, select
 
+from core.access.models import Principal
+from core.access.oidc import Provider
+from core.access.policy import Policy
+from core.access.rules import PrincipalKind
+from core.access.tokens import issue_token
 from core.clock import FixedClock
 from core.database import Database
+from core.http import Outgoing
 from core.settings import Settings
 from core.vault import HsmVault, KeyUse, VaultSilent
 from entitlements.rulebook.models import TariffRow
 from issuers.authorities.service import rotate, withdraw
 from issuers.credentials.models import Credential
+from issuers.openid.desk import Desk
 from issuers.status.models import Place
 from tests.issuers.makers import hold, run_jobs
 from tests.machines import PretendMachine
 from tests.verifiers.makers import City, make_city
 from tests.wallet.makers import Phone, Town
+from verifiers.presentations import service as presentations
+from verifiers.presentations.service import Wish
 
 LIMIT = 0.3
 
@@ -178,3 +189,51 @@ async def test_jobs_that_need_a_signature_wait_and_the_others_are_done(
     city.clock.forward(timedelta(hours=1))
     await run_jobs(city.database, city.settings, vault, city.clock)
     assert (await city.client.get("/trustlist")).content != before
+
+
+async def _longest_gap(work: Awaitable[object]) -> float:
+    """For how long, at most, nobody else had a turn while this work waited for the machine and was refused."""
+    gaps: list[float] = []
+    over = anyio.Event()
+
+    async def others() -> None:
+        while not over.is_set():
+            begun = time.monotonic()
+            await anyio.sleep(0.005)
+            gaps.append(time.monotonic() - begun)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(others)
+        with pytest.raises(VaultSilent):
+            await work
+        over.set()
+    return max(gaps)
+
+
+@pytest.mark.parametrize("what", ["access token", "assertion", "request"])
+async def test_nobody_else_waits_while_something_is_signed(
+    city: City, vault: HsmVault, machine: PretendMachine, what: str
+) -> None:
+    settings = city.settings.model_copy(
+        update={"loopback_http": True, "oidc_issuer": "https://login.example"}
+    )
+    venue = await city.venue()
+    await city.offer(venue)
+    async with city.database.writing() as session:
+        desk = Desk(session, vault, settings, city.now)
+        opened = await presentations.ask(desk, None, Wish(venue_id=UUID(venue["id"])))
+        reference = parse_qs(urlsplit(opened.link).query)["request_uri"][0].rpartition("/")[2]
+        client = Principal(kind=PrincipalKind.REGISTER, client_id=f"register-{uuid4()}", created_at=city.now)
+        lasts = timedelta(minutes=5)
+        # Both at once, so that the keys are there before the machine falls silent.
+        assert await issue_token(vault, settings, client, city.now, lasts)
+        provider = Provider(settings, Policy(), vault, Outgoing())
+        assert await provider._assertion(city.now)
+        assert await presentations.request_object(desk, reference)
+        machine.hang()
+        work: dict[str, Callable[[], Awaitable[object]]] = {
+            "access token": lambda: issue_token(vault, settings, client, city.now, lasts),
+            "assertion": lambda: provider._assertion(city.now),
+            "request": lambda: presentations.request_object(desk, reference),
+        }
+        assert await _longest_gap(work[what]()) < LIMIT / 2
