@@ -13,7 +13,7 @@ import click
 import structlog
 from alembic.util import CommandError
 
-from app.cli.inside import well_set
+from app.cli.inside import Misset, well_set
 from app.cli.running import migrate_to_head
 from app.demo.accounts import logins
 from app.demo.city import PERSONS, City
@@ -92,9 +92,13 @@ def demo(
         click.echo(f"  {time.perf_counter() - begun:6.1f} s")
     if fill_only:
         sys.exit(0)
+    try:
+        application = demo.application(city)
+    except ValueError as error:  # a file that a setting names does not fit
+        raise Misset(str(error)) from None
     click.echo(greeting(demo, city))
     with contextlib.suppress(KeyboardInterrupt):
-        serve_forever(demo.application(city), host, demo.port)
+        serve_forever(application, host, demo.port)
 
 
 def quieten() -> None:

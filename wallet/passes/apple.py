@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -98,7 +98,16 @@ def pkpass(face: PassFace, by: Signatory) -> bytes:
 def _description(face: PassFace, by: Signatory) -> bytes:
     until, name, with_id, about = face.words
     expires = face.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    below = [{"key": "until", "label": until, "value": expires, "dateStyle": "PKDateStyleMedium"}]
+    below: list[dict[str, Any]] = [
+        {
+            "key": "until",
+            "label": until,
+            # A day of the city's, wherever the phone is: the moment itself would be the next day's midnight.
+            "value": f"{face.last_day}T12:00:00Z",
+            "dateStyle": "PKDateStyleMedium",
+            "ignoresTimeZone": True,
+        }
+    ]
     if face.name:
         below.insert(0, {"key": "name", "label": name, "value": face.name})
     said = {

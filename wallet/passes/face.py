@@ -1,9 +1,12 @@
 """What stands on a pass, the same for both companies: a neutral name, until when, a code; the holder's name on wish."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from core.clock import day_of
 
 BAND: Final = (20, 54, 93)
 """The same blue as on paper."""
@@ -50,6 +53,12 @@ class PassFace:
     code: str
     expires_at: datetime
     language: str
+    zone: ZoneInfo
+
+    @property
+    def last_day(self) -> date:
+        """The last day on which it is good in the city, whose midnight it ends with."""
+        return day_of(self.expires_at - timedelta(seconds=1), self.zone)
 
     @property
     def words(self) -> tuple[str, str, str, str]:

@@ -105,7 +105,7 @@ async def make(
     by = account(settings)
     if kind is PassKind.APPLE or by is None:
         return Made(wanted, None)
-    face = PassFace(wanted.id, await title(session), shown, text, wanted.expires_at, language)
+    face = PassFace(wanted.id, await title(session), shown, text, wanted.expires_at, language, settings.zone)
     return Made(wanted, save_link(face, by, now))
 
 
@@ -151,7 +151,7 @@ async def file(
     if key is None:
         raise NotFound
     text, shown = json.loads(open_sealed(key, wanted.sealed, _aad(wanted.id)))
-    face = PassFace(wanted.id, await title(session), shown, text, wanted.expires_at, language)
+    face = PassFace(wanted.id, await title(session), shown, text, wanted.expires_at, language, settings.zone)
     return pkpass(face, by)
 
 

@@ -1,9 +1,11 @@
 """Commands that work beside the database say what is missing, in a sentence, and take nobody else's database."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from app.cli import main
@@ -25,6 +27,13 @@ ALL = [
     ("vault", "create"),
     ("pki", "request", "a.csr", "--subject", "Stadt"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +116,16 @@ def test_a_demo_remembers_for_which_port_and_database_its_city_was_made(tmp_path
     elsewhere = CliRunner().invoke(main, ["demo", "--folder", str(tmp_path), "--port", "8124"])
     assert elsewhere.exit_code == 1
     assert "this city was made for port 8123" in elsewhere.output
+
+
+def test_a_file_that_does_not_fit_is_said_before_a_demo_greets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = CliRunner().invoke(main, ["demo", "--folder", "city", "--persons", "10", "--fill-only"])
+    assert made.exit_code == 0, made.output
+    monkeypatch.setenv("CITYCARD_APPLE_PASS_CHAIN", str(tmp_path / "chain.pem"))
+    told = CliRunner().invoke(main, ["demo", "--folder", "city"])
+    assert (told.exit_code, told.output) == (
+        3,
+        "Error: passes for Apple need both CITYCARD_APPLE_PASS_CHAIN and CITYCARD_APPLE_PASS_KEY\n",
+    )

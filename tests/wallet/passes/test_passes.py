@@ -126,6 +126,10 @@ async def test_a_pass_says_a_neutral_name_a_day_and_a_code_and_nothing_of_the_be
     assert "Erika" not in files["pass.json"].decode()
     for marker in MARKERS:
         assert marker not in files["pass.json"].decode().lower()
+    # It ends with the midnight of the city: the day that it shows is the one before.
+    assert said["expirationDate"] == "2026-09-27T22:00:00Z"
+    (until,) = said["generic"]["secondaryFields"]
+    assert (until["value"][:10], until["ignoresTimeZone"]) == ("2026-09-27", True)
     kind, body = parse(said["barcodes"][0]["message"], town.settings.code_host)
     assert kind is Kind.PRINTED
     assert read_printed_code(body).card.name == "MUELLER<<ERIKA"
