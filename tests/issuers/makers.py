@@ -21,8 +21,7 @@ from entitlements.grants.models import EndReason, Entitlement
 from entitlements.grants.rules import Terms
 from entitlements.people import service as people
 from entitlements.people.rules import PersonIdentity
-from entitlements.rulebook import service as rulebook
-from tests.rulebooks import dortmund
+from tests import rulebooks
 
 
 async def make_person(
@@ -46,7 +45,7 @@ async def hold(
     until: date | None = None,
     changes_on: date | None = None,
 ) -> Entitlement:
-    await rulebook.load(session, dortmund(), now)
+    await rulebooks.load(session, now)
     terms = Terms(
         decision_id=uuid4(),
         ground="sgb2",

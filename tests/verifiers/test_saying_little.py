@@ -14,9 +14,8 @@ from entitlements.grants.rules import Terms
 from entitlements.notices import service as notices
 from entitlements.people import service as people
 from entitlements.people.rules import IDENTITY_FIELDS, PersonIdentity
-from entitlements.rulebook import service as rulebook
+from tests import rulebooks
 from tests.issuers.makers import make_person
-from tests.rulebooks import dortmund
 from tests.verifiers.makers import REDUCED, City, Paper, Phone, Till
 
 MARKER = "zzmarker"
@@ -29,7 +28,7 @@ async def marked_person(city: City) -> tuple[Phone, Paper, list[str]]:
         identity = PersonIdentity(**{field: f"{MARKER}{field}" for field in IDENTITY_FIELDS})
         await people.keep_identity(session, city.vault, person_id, identity, stated_at=city.now, now=city.now)
         await notices.owe(session, person_id, "device.moved", {"pays_on": city.now.date()}, now=city.now)
-        await rulebook.load(session, dortmund(), city.now)
+        await rulebooks.load(session, city.now)
         terms = Terms(
             decision_id=uuid4(),
             ground=f"{MARKER}-ground",

@@ -17,10 +17,9 @@ from core.settings import Settings
 from core.vault import Vault
 from entitlements.registers.rules import Remit
 from entitlements.registers.service import number_hash, person_by_number
-from entitlements.rulebook import service as rulebook
+from tests import rulebooks
 from tests.entitlements.deliveries.making import Office
 from tests.makers import sign_in
-from tests.rulebooks import dortmund
 
 NAMED = Remit(frozenset({"sgb2"}), frozenset({"bedarfsgemeinschaft"}), likeness=True)
 """A Jobcenter that names people only so that its numbers find them."""
@@ -44,7 +43,7 @@ class Town:
     async def rules(self) -> None:
         """From now on everybody is judged by the city's own rulebook."""
         async with self.database.writing() as session:
-            await rulebook.load(session, dortmund(), self.clock.now())
+            await rulebooks.load(session, self.clock.now())
 
     async def meant(self, office: Office, number: str) -> UUID | None:
         """Whom a number means."""

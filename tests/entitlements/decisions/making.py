@@ -28,9 +28,8 @@ from entitlements.notices.models import Notice
 from entitlements.people.service import make_person
 from entitlements.registers.models import Register
 from entitlements.registers.service import complete
-from entitlements.rulebook import service as rulebook
+from tests import rulebooks
 from tests.entitlements.facts.making import a_household, a_register, list_members, state
-from tests.rulebooks import rulebook_of
 
 NOON = datetime(2026, 9, 16, 10, 0, tzinfo=UTC)
 TODAY = NOON.date()
@@ -53,7 +52,7 @@ class City:
     async def found(self, *, speak: bool = True) -> None:
         """Loads the rulebook and makes the departments; `speak`: each has delivered a complete list."""
         async with self.database.writing() as session:
-            await rulebook.load(session, rulebook_of(self.settings.city), self.clock.now())
+            await rulebooks.load(session, self.clock.now(), self.settings.city)
             for kind in REGISTERS:
                 states = [n for n, k in CATALOGUE.items() if kind in k.suppliers]
                 groups = [n for n, k in HOUSEHOLDS.items() if kind in k.suppliers]

@@ -10,9 +10,8 @@ from core.settings import Settings
 from entitlements.notices import service
 from entitlements.notices.rules import Mismatched
 from entitlements.people.service import make_person
-from entitlements.rulebook import service as rulebook
+from tests import rulebooks
 from tests.conftest import NOON
-from tests.rulebooks import dortmund
 
 ENDING = {"programme": "dortmund-karte", "ends_on": date(2026, 10, 4)}
 
@@ -45,7 +44,7 @@ async def test_a_notice_without_what_its_text_names_is_not_owed(session: AsyncSe
 
 
 async def test_notices_read_in_the_language_of_the_reader(session: AsyncSession) -> None:
-    await rulebook.load(session, dortmund(), NOON)
+    await rulebooks.load(session, NOON)
     person = await make_person(session, NOON)
     notice = await service.owe(session, person.id, "entitlement.ending", ENDING, now=NOON)
     lapsing = await service.owe(

@@ -23,18 +23,17 @@ from core.settings import Mode, Settings
 from core.vault import MemoryVault, Vault
 from entitlements.people import service as people
 from entitlements.people.rules import PersonIdentity
-from entitlements.rulebook import service as rulebook
 from issuers.authorities.certificates import development_anchor
 from issuers.authorities.service import ensure_authority
 from issuers.credentials.models import Credential
 from issuers.openid import offers
 from issuers.openid.desk import Desk
+from tests import rulebooks
 from tests.conftest import NOON
 from tests.databases import lent
 from tests.issuers.openid.makers import give, take
 from tests.issuers.openid.wallet import Provider, Wallet
 from tests.makers import sign_in
-from tests.rulebooks import dortmund
 
 ISSUER = "https://karte.example"
 
@@ -83,7 +82,7 @@ async def house(
     database = Database(house_url)
     async with database.writing() as session:
         await ensure_authority(session, vault, settings, NOON)
-        await rulebook.load(session, dortmund(), NOON)
+        await rulebooks.load(session, NOON)
         anchor = await development_anchor(session, vault, NOON)
     assert anchor is not None
     async with AsyncTestClient(application, base_url=ISSUER) as client:

@@ -26,18 +26,17 @@ from core.settings import Mode, Settings
 from core.vault import KeyUse, MemoryVault, Vault
 from entitlements.people import service as people
 from entitlements.people.rules import PersonIdentity
-from entitlements.rulebook import service as rulebook
 from issuers.authorities.certificates import Purpose, chain_for, development_anchor
 from issuers.authorities.service import ensure_authority
 from issuers.credentials.models import Credential
 from issuers.credentials.service import issue_for_wallet
 from issuers.status.rules import Status
 from issuers.status.service import set_status
+from tests import rulebooks
 from tests.conftest import NOON
 from tests.databases import lent
 from tests.issuers.openid.makers import give
 from tests.makers import sign_in
-from tests.rulebooks import dortmund
 from tests.verifiers.makers import City, Till
 from tests.verifiers.presentations.wallet import Authority, Request, Wallet, b64, digest, json64, unb64
 from verifiers.presentations.models import Presentation
@@ -95,7 +94,7 @@ async def house(
     database = Database(house_url)
     async with database.writing() as session:
         await ensure_authority(session, vault, settings, NOON)
-        await rulebook.load(session, dortmund(), NOON)
+        await rulebooks.load(session, NOON)
         anchor = await development_anchor(session, vault, NOON)
     assert anchor is not None
     async with AsyncTestClient(application, base_url=PUBLIC) as client:

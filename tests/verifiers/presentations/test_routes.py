@@ -22,15 +22,14 @@ from core.access.rules import Caller, Method, PrincipalKind, Role
 from core.database import Database
 from core.settings import Mode, Settings
 from core.vault import MemoryVault
-from entitlements.rulebook import service as rulebook
 from issuers.authorities.service import ensure_authority
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 from issuers.openid.desk import Desk
 from issuers.openid.issuer import NotReachable
 from issuers.status.rules import Reference
+from tests import rulebooks
 from tests.issuers.credentials import chains
 from tests.makers import sign_in
-from tests.rulebooks import dortmund
 from tests.verifiers.makers import City
 from tests.verifiers.presentations.conftest import PUBLIC, Counter, Holder
 from tests.verifiers.presentations.wallet import NEVER_CHECKED, Link, b64
@@ -210,7 +209,7 @@ async def test_vp_3_requests_are_signed_by_the_certificate_that_is_set_for_them(
     database = Database(settings.database_url)
     async with database.writing() as session:
         await ensure_authority(session, vault, settings, chains.NOON)
-        await rulebook.load(session, dortmund(), chains.NOON)
+        await rulebooks.load(session, chains.NOON)
         partner = Partner(name="Bad", joined_at=chains.NOON)
         session.add(partner)
         await session.flush()
