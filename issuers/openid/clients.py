@@ -43,6 +43,7 @@ ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LONGEST: Final = 16 * 1024
 
 _PAST, _AHEAD = timedelta(minutes=5), timedelta(seconds=60)
+_VISIBLE = frozenset(map(chr, range(0x20, 0x7F)))  # what a client_id is made of (RFC 6749 appendix A.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ def _attestation(settings: Settings, attestation: str, now: datetime) -> Claims:
     except TokenRefused as refused:
         raise _refused(f"the attestation: {refused.detail or refused.title}") from None
     subject, expires = claims.get("sub"), _moment(claims, "exp")
-    if not (isinstance(subject, str) and 1 <= len(subject) <= 256 and subject.isascii()):
+    if not (isinstance(subject, str) and 1 <= len(subject) <= 256 and _VISIBLE.issuperset(subject)):
         raise _refused("the attestation names no client")
     if expires is None:
         raise _refused("the attestation does not say until when it holds")

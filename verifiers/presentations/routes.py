@@ -84,7 +84,11 @@ def house_of(request: Request[Any, Any, Any]) -> answers.House:
     "/presentations",
     operation_id="askWallet",
     guards=[ASKERS, limited("presentations", ASKING)],
-    responses=problems(400, 401, 403, 404, 409, 422, 429, 503),
+    status_code=201,
+    responses={
+        201: ResponseSpec(PresentationView, description="What the wallet opens", generate_examples=False),
+        **problems(400, 401, 403, 404, 409, 422, 429, 503),
+    },
 )
 async def ask_wallet(
     *,

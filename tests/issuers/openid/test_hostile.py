@@ -217,6 +217,7 @@ async def test_an_attestation_of_nobody_we_trust_is_refused(wallet: Wallet, cloc
     [
         {"sub": None},
         {"sub": ""},
+        {"sub": "wallet\0"},  # PostgreSQL keeps no NUL in a text
         {"exp": None},
         {"cnf": None},
         {"cnf": {"jwk": {"kty": "oct", "k": "AAAA"}}},
