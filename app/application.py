@@ -25,10 +25,10 @@ from app.handlers import handlers, recurring
 from app.pages.reference import SettledJson, SettledYaml
 from core import errors, idempotency
 from core.access.doorkeeper import Doorkeeper
-from core.access.middleware import Authentication
+from core.access.middleware import LOOK, Authentication, reads_only
 from core.access.rules import Caller
 from core.clock import Clock, SystemClock, day_of
-from core.database import Database
+from core.database import Database, Look
 from core.errors import NotSignedIn
 from core.headers import SecurityHeaders
 from core.idempotency import AlreadyAnswered, Answer
@@ -46,19 +46,21 @@ ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES: list[Path | PathLike[Any] | str] = [
     ROOT / package / "templates" for package in ("core", "issuers", "wallet", "app")
 ]
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 async def provide_session(request: Request[Any, Any, Any], state: State) -> AsyncIterator[AsyncSession]:
     """One request, one transaction: committed before the answer leaves, rolled back on any error.
 
-    A write under an Idempotency-Key keeps its answer in that same transaction. A GET that has to write (the way
-    back from the OpenID provider) says so: `opt={"writes": True}`.
+    A write under an Idempotency-Key keeps its answer in that same transaction. What only reads goes on in the
+    transaction in which it was read who calls.
     """
     database: Database = state.database
-    if request.method in READING and not request.route_handler.opt.get("writes"):
-        async with database.reading() as session:
-            yield session
+    if reads_only(request.scope):
+        look: Look = request.scope["state"].get(LOOK) or Look(database)
+        try:
+            yield await look.session()
+        finally:
+            await look.close()
         return
     async with database.writing() as session:
         now = state.clock.now()

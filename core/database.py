@@ -1,7 +1,7 @@
 """How rows are kept: engines for SQLite and PostgreSQL, one transaction a request, and the column types."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -145,6 +145,28 @@ class Database:
     async def dispose(self) -> None:
         await self.engine.dispose()
         await self._readers.dispose()
+
+
+class Look:
+    """One consistent look that a request shares: begun by whoever asks first, and over once it is closed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._open: AbstractAsyncContextManager[AsyncSession] | None = None
+        self._session: AsyncSession | None = None
+
+    async def session(self) -> AsyncSession:
+        """The session; after `close` it is another one."""
+        if self._session is None:
+            self._open = self._database.reading()
+            self._session = await self._open.__aenter__()
+        return self._session
+
+    async def close(self) -> None:
+        """Gives the connection back; nothing is lost, since nothing was written."""
+        opened, self._open, self._session = self._open, None, None
+        if opened is not None:
+            await opened.__aexit__(None, None, None)
 
 
 def _retryable(error: DBAPIError) -> bool:
