@@ -87,6 +87,11 @@ async def test_the_reader_is_answered_in_a_language_they_asked_for(
     assert outline(answer.text).language == language
 
 
+async def test_who_reads_in_a_language_signs_in_to_a_page_in_it(client: AsyncTestClient[Litestar]) -> None:
+    page = (await client.get("/?lang=de-simple")).text
+    assert 'href="/login?return_to=/card%3Flang=de-simple"' in page
+
+
 async def test_the_reference_names_every_operation_of_the_description(
     client: AsyncTestClient[Litestar], application: Litestar
 ) -> None:
