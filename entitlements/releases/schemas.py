@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from core.schema import Line, Schema
 from entitlements.rulebook.drafting import UNSEEN, Form
 from entitlements.rulebook.reading import EARLIEST, LATEST
-from entitlements.simulations.models import Problem, Progress, Simulation
+from entitlements.simulations.models import Failure, Progress, Simulation
 
 from .drafts import LONGEST
 from .models import Check, CheckStep, Release, Revision, State, Status, Step
@@ -351,7 +351,7 @@ class SimulationView(Schema):
     asked_by: UUID
     asked_at: datetime = Field(examples=["2026-09-16T10:00:00Z"])
     finished_at: datetime | None = Field(examples=["2026-09-16T10:00:05Z"])
-    problem: Problem | None = Field(
+    problem: Failure | None = Field(
         description="Why it has failed: `rules-moved` where something was released since, `given-up` where it broke "
         "off at every attempt; ask for it anew",
         examples=[None],

@@ -25,7 +25,7 @@ from entitlements.rulebook.programmes import Rulebook
 from entitlements.rulebook.rules import RulebookError
 from entitlements.rulebook.service import RulebookMoved
 from entitlements.simulations import service as simulations
-from entitlements.simulations.models import Problem, Progress, Simulation
+from entitlements.simulations.models import Failure, Progress, Simulation
 from entitlements.simulations.rules import Change
 from entitlements.simulations.statements import side_of
 
@@ -86,7 +86,7 @@ async def run_simulation(
     try:
         before, after = await _books(session, row, settings)
     except (RulebookMoved, RulebookError):
-        simulations.fail(session, row, Problem.RULES_MOVED, now)
+        simulations.fail(session, row, Failure.RULES_MOVED, now)
         return
     today = day_of(now, settings.zone)
     await simulations.step(session, row, before, after, today=today, now=now, settings=settings, vault=vault)
@@ -100,7 +100,7 @@ async def simulation_given_up(
     """The last word on a part that failed at every attempt: the simulation has failed, and can be asked for anew."""
     row = await simulations.simulation(session, UUID(payload["simulation_id"]))
     if row.state is Progress.WAITING:
-        simulations.fail(session, row, Problem.GIVEN_UP, now)
+        simulations.fail(session, row, Failure.GIVEN_UP, now)
 
 
 async def _books(session: AsyncSession, row: Simulation, settings: Settings) -> tuple[Rulebook, Rulebook]:

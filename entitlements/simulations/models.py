@@ -19,7 +19,7 @@ class Progress(StrEnum):
     FAILED = "failed"
 
 
-class Problem(StrEnum):
+class Failure(StrEnum):
     """Why a simulation has failed; it can be asked for anew."""
 
     RULES_MOVED = "rules-moved"
@@ -64,7 +64,7 @@ class Simulation(SQLModel, table=True):
     tables: int = 0
     """How many tables of it were shown, one for each programme that can be decided differently."""
     state: Progress = Field(default=Progress.WAITING, sa_type=word(Progress))
-    problem: Problem | None = Field(default=None, sa_type=word(Problem))
+    problem: Failure | None = Field(default=None, sa_type=word(Failure))
     result: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     """What may be shown, once it is done."""
     months_done: int = 0

@@ -20,7 +20,7 @@ from entitlements.rulebook.compiled import ALLOWANCE
 from entitlements.rulebook.programmes import Rulebook
 
 from . import rules
-from .models import Problem, Progress, Simulation
+from .models import Failure, Progress, Simulation
 from .rules import AGE, DISTRICT, Change, Counted, Month, Rounding
 from .statements import LARGEST, Comparison, asked, plainly, side_of
 from .together import Side
@@ -211,7 +211,7 @@ async def simulation(session: AsyncSession, simulation_id: UUID) -> Simulation:
     return row
 
 
-def fail(session: AsyncSession, row: Simulation, problem: Problem, now: datetime) -> None:
+def fail(session: AsyncSession, row: Simulation, problem: Failure, now: datetime) -> None:
     """Says that it has failed, and why; what was counted so far is not kept."""
     row.state, row.problem, row.so_far, row.finished_at = Progress.FAILED, problem, {}, now
     session.add(row)

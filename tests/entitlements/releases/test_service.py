@@ -19,7 +19,7 @@ from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.models import RuleVersionRow, VersionStatus
 from entitlements.rulebook.service import RulebookMoved
 from entitlements.simulations import service as simulations
-from entitlements.simulations.models import Problem, Progress
+from entitlements.simulations.models import Failure, Progress
 from tests.entitlements.releases.making import CASE, NEXT_YEAR, RAISED, Office, karte, staff, town_book
 
 KARTE = "dortmund-karte"
@@ -247,7 +247,7 @@ async def test_a_simulation_that_breaks_off_for_good_says_so_and_is_asked_anew(
         await office.run_until_given_up()
     async with office.database.reading() as session:
         row = await simulations.simulation(session, asked.id)
-    assert (row.state, row.problem) == (Progress.FAILED, Problem.GIVEN_UP)
+    assert (row.state, row.problem) == (Progress.FAILED, Failure.GIVEN_UP)
     assert (await office.simulate()).state is Progress.DONE
 
 
@@ -260,7 +260,7 @@ async def test_a_simulation_of_rules_that_have_moved_says_so(office: Office) -> 
     await office.run_jobs()
     async with office.database.reading() as session:
         row = await simulations.simulation(session, asked.id)
-    assert (row.state, row.problem) == (Progress.FAILED, Problem.RULES_MOVED)
+    assert (row.state, row.problem) == (Progress.FAILED, Failure.RULES_MOVED)
 
 
 ASKED: dict[str, Any] = {"release_id": None, "before_on": None, "after_on": None, "on": None, "months": 0}
