@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -306,18 +307,44 @@ def answers(lines: Iterable[bytes], together: Together) -> list[dict[str, Said]]
 
 def _read_line(line: bytes) -> Case | str:
     try:
-        case = json.loads(line)
+        case = _json(line)
         if not isinstance(case, dict) or not isinstance(case.get("expr"), str):
-            raise _NotACase('a case is an object with "expr"')
-        known, stated = _variables(case.get("vars") or {})
+            raise _NotACase(f'a case is an object with "expr", a text; write {_EXAMPLE}')
+        known, stated = _variables({} if case.get("vars") is None else case["vars"])
         return Case(parse(case["expr"], known), Subject("case", stated))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return str(error)
+
+
+_EXAMPLE = '{"expr": "x > 1", "vars": {"x": {"type": "int", "value": 2}}}'
+
+
+def _json(line: bytes) -> Any:
+    try:
+        return json.loads(line, object_pairs_hook=_each_once)
+    except _NotACase:
+        raise
+    except UnicodeDecodeError as error:
+        raise _NotACase(f"byte {error.start + 1} of this line is no UTF-8; write UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise _NotACase(f"column {error.colno}: this is no JSON ({error.msg}); write {_EXAMPLE}") from None
+    except RecursionError:
+        raise _NotACase(f"brackets are nested deeper than any case needs; write {_EXAMPLE}") from None
+    except ValueError:
+        raise _NotACase("a number here has thousands of digits; whole numbers have at most 64 bits") from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, many in Counter(name for name, _ in pairs).items() if many > 1)
+        raise _NotACase(f"{twice!r:.60} stands here twice; leave one of them out")
+    return found
 
 
 def _variables(given: object) -> tuple[Vocabulary, Mapping[str, Stated]]:
     if not isinstance(given, dict):
-        raise _NotACase('"vars" is an object')
+        raise _NotACase(f'"vars" is an object of variables by their names; write {_EXAMPLE}')
     facts: dict[str, Speakable] = {}
     stated: dict[str, Stated] = {}
     for name, variable in given.items():
@@ -327,7 +354,7 @@ def _variables(given: object) -> tuple[Vocabulary, Mapping[str, Stated]]:
                 "and no words of the language"
             )
         if not isinstance(variable, dict) or not isinstance(variable.get("type"), str):
-            raise _NotACase(f'{name} needs a "type"')
+            raise _NotACase(f'{name} needs a "type" and a "value"; write {{"type": "int", "value": 2}}')
         facts[name] = _speakable(name, variable["type"])
         value = variable.get("value")
         if value is not None:
@@ -339,6 +366,8 @@ def _speakable(name: str, type_: str) -> Speakable:
     enum = _ENUM.fullmatch(type_.strip())
     if enum is not None:
         members = tuple(member.strip().strip("\"'") for member in enum.group(1).split(","))
+        if not all(members) or len(set(members)) < len(members):
+            raise _NotACase(f"an enum has members, each once; let {name} be of type enum(a, b)")
         # Two variables with the same members are of the same enum: nothing else says what an enum is here.
         return Speakable(Type(Kind.ENUM, f"({', '.join(members)})"), members)
     kind = type_.strip()
@@ -356,12 +385,27 @@ def _value(name: str, fact: Speakable, given: object) -> Value:
             if INT_MIN <= number <= INT_MAX:
                 return number
         case Kind.DAY, str() if re.fullmatch(r"\d{4}-\d\d-\d\d", given, re.ASCII):
-            return date.fromisoformat(given)
+            with suppress(ValueError):
+                return date.fromisoformat(given)
         case Kind.STRING, str() if _is_text(given):
             return given
         case Kind.ENUM, str() if given in fact.members:
             return given
-    raise _NotACase(f"the value of {name} is no {fact.type.kind}")
+    raise _NotACase(f"the value of {name} is no {fact.type.kind}; write {_wanted(fact)}, or null for unknown")
+
+
+def _wanted(fact: Speakable) -> str:
+    match fact.type.kind:
+        case Kind.BOOL:
+            return "true or false"
+        case Kind.INT | Kind.CENTS:
+            return f"a whole number from {INT_MIN} to {INT_MAX}"
+        case Kind.DAY:
+            return 'a day of the calendar such as "2026-01-31"'
+        case Kind.ENUM:
+            return f"one of {', '.join(fact.members)}"
+        case _:
+            return "a text of whole characters"
 
 
 def _is_text(given: str) -> bool:

@@ -156,7 +156,12 @@ class Parser:
         first = self.binary(level + 1)
         if level < 2:
             return self.chain(first, level)
+        length = 0
         while sign := self.accept(*_LEVELS[level]):
+            length += 1
+            if length > t.MAX_DEPTH:
+                # Each sign puts what stands before it one level deeper.
+                raise self.fail("too-deep", sign, most=t.MAX_DEPTH)
             first = self.relate(sign, first, level) if level == 2 else self.calculate(sign, first, level)
         return first
 

@@ -191,7 +191,8 @@ class TrialView(Schema):
             day=on,
             type=str(trial.tree.type),
             interpreter=AnswerView.of(trial.interpreter),
-            sql=AnswerView.of(trial.sql),
+            # Where neither has a result, the database does not tell why, and the interpreter does.
+            sql=AnswerView.of(trial.interpreter if trial.sql == trial.interpreter else trial.sql),
             agree=trial.interpreter == trial.sql,
             reasons=[BecauseView.of(part, language, on) for part in trial.reasons],
             missing=[NeededView.of(name, language, on) for name in trial.missing],

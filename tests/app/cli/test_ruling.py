@@ -315,3 +315,40 @@ def test_a_rule_of_any_size_that_can_be_read_is_answered() -> None:
     tall = "!" * 39 + "(" * 30 + "x > 1" + ")" * 30
     for expr, expected in ((wide, True), (deep, 1), (tall, True)):
         assert line(expr, x=("int", 1)) == {"value": expected}
+
+
+HOSTILE = [
+    (b"{", "column 1: this is no JSON"),
+    (b'{"expr": "true"} {}', "column 18: this is no JSON (Extra data)"),
+    (b"[]", 'a case is an object with "expr", a text; write {"expr"'),
+    (b'{"expr": "true", "vars": []}', '"vars" is an object of variables'),
+    (b'{"expr": "true", "expr": "false"}', "'expr' stands here twice; leave one of them out"),
+    (
+        b'{"expr": "x", "vars": {"x": {"type": "int", "value": 1}, "x": {"type": "int", "value": 2}}}',
+        "'x' stands here twice",
+    ),
+    (b'{"expr": "x", "vars": {"x": {"type": "int", "value": NaN}}}', "write a whole number from -9223372036854775808"),
+    (b'{"expr": "x", "vars": {"x": {"type": "int", "value": %s}}}' % (b"9" * 5000), "whole numbers have at most 64 bits"),
+    (b'{"expr": "x", "vars": {"x": {"type": "bool", "value": 1}}}', "write true or false, or null for unknown"),
+    (b'{"expr": "x", "vars": {"x": {"type": "day", "value": "2026-02-30"}}}', 'write a day of the calendar such as "2026'),
+    (b'{"expr": "x", "vars": {"x": {"type": "enum(a, b)", "value": "c"}}}', "write one of a, b"),
+    (b'{"expr": "x", "vars": {"x": {"type": "enum()", "value": ""}}}', "an enum has members, each once"),
+    (b'{"expr": "x", "vars": {"x": {"type": "enum(a, a)", "value": "a"}}}', "let x be of type enum(a, b)"),
+    (b'{"expr": "x", "vars": {"x": 1}}', 'x needs a "type" and a "value"'),
+    (b'{"expr": "\xff"}', "byte 11 of this line is no UTF-8"),
+    (b"[" * 100_000, "brackets are nested deeper than any case needs"),
+    (b'{"expr": "x%s", "vars": {"x": {"type": "int", "value": 1}}}' % (b" + x" * 4_900), "line 1, column 403: the rule is"),
+    (b'{"expr": "9223372036854775808"}', "write one from -9223372036854775808 to 9223372036854775807"),
+]  # fmt: skip
+
+
+def test_a_line_that_nobody_can_answer_says_what_to_do_and_stops_no_other() -> None:
+    good = b'{"expr": "1 + 1"}'
+    lines = [line for bad, _ in HOSTILE for line in (bad, b"", good)]
+    result = CliRunner().invoke(rules, ["try", "--json"], input=b"\n".join(lines))
+    assert result.exit_code == 0, result.output
+    said = [json.loads(line) for line in result.output.splitlines()]
+    assert said[1::2] == [{"interpreter": {"value": 2}, "sql": {"value": 2}}] * len(HOSTILE)
+    for (_, wanted), both in zip(HOSTILE, said[::2], strict=True):
+        assert both["interpreter"] == both["sql"]
+        assert wanted in both["interpreter"]["error"], both

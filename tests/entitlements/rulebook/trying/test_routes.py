@@ -107,7 +107,7 @@ async def test_silence_can_be_read_as_the_complete_lists_mean_it(
 
 async def test_a_calculation_without_a_result_says_so(client: Client, author: dict[str, str]) -> None:
     said = await tried(client, author, expression="1 / school_route_m", facts={"school_route_m": 0})
-    assert (said["interpreter"]["error"], said["sql"]["says"]) == ("divide_by_zero", "error")
+    assert (said["interpreter"]["error"], said["sql"]["error"]) == ("divide_by_zero", "divide_by_zero")
 
 
 async def test_a_mistake_says_where_and_what_to_write_instead(client: Client, author: dict[str, str]) -> None:
