@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import func, select, union
+from sqlalchemy import func, select, union, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col
@@ -29,24 +29,26 @@ MayKnow = Callable[[], Awaitable[Collection[UUID]]]
 
 async def readable_by(session: AsyncSession, principal_id: UUID, today: date) -> list[UUID]:
     """The person that a login is, and the children for whom that person may act today; in one statement."""
-    reader, guardian, child = aliased(Person), aliased(Person), aliased(Person)
+    reader, child = aliased(Person), aliased(Person)
     own = (
         select(func.coalesce(reader.merged_into, reader.id).label("person_id"))
         .join(Login, col(Login.person_id) == reader.id)
         .where(col(Login.principal_id) == principal_id)
+        .cte("own")
     )
+    # A guardianship may name an id that has since become theirs; both ways are looked up by an index.
+    once = union_all(
+        select(own.c.person_id),
+        select(col(Person.id)).join(own, col(Person.merged_into) == own.c.person_id),
+    ).subquery("once")
     wards = (
         select(func.coalesce(child.merged_into, child.id))
-        .select_from(Guardianship)
-        .join(guardian, guardian.id == col(Guardianship.guardian_id))
+        .select_from(once)
+        .join(Guardianship, col(Guardianship.guardian_id) == once.c.person_id)
         .join(child, child.id == col(Guardianship.child_id))
-        .where(
-            func.coalesce(guardian.merged_into, guardian.id).in_(own),
-            col(Guardianship.since) <= today,
-            col(Guardianship.until) >= today,
-        )
+        .where(col(Guardianship.since) <= today, col(Guardianship.until) >= today)
     )
-    return list((await session.execute(union(own, wards))).scalars())
+    return list((await session.execute(union(select(own.c.person_id), wards))).scalars())
 
 
 def merely_lives_with(household: str) -> bool:
