@@ -1,5 +1,6 @@
 """Certificates: a development authority, requests for real ones, and what is wrong with a chain."""
 
+import asyncio
 import base64
 import sys
 from datetime import UTC, datetime
@@ -15,9 +16,10 @@ from cryptography.x509.oid import NameOID
 from app.cli.inside import DEMO, PORT, Misset, Running, beside
 from app.cli.outside import FAILED, REFUSED
 from core.clock import SystemClock
+from core.database import Database
 from core.vault import KeyUse, open_vault
 from issuers.authorities import development
-from issuers.authorities.certificates import Purpose
+from issuers.authorities.certificates import Purpose, development_anchor
 from issuers.authorities.development import FolderRefused
 from issuers.authorities.requests import certificate_request
 from issuers.credentials.x5c import Anchors, Break, Rule
@@ -157,6 +159,31 @@ def request(
     except OSError as error:
         _refuse(f"{out} cannot be written ({error.strerror}); the key is made: --key {made}", FAILED)
     click.echo(f"wrote {out} for key {made}")
+
+
+@pki.command()
+@beside
+def anchor(running: Running) -> None:
+    """Print the certificate (PEM) that verifiers and wallets of others trust us by, where nothing is set.
+
+    Then a development authority of our own stands behind credentials, status lists, requests and metadata, as in the
+    demo. Where CITYCARD_CREDENTIAL_CHAIN is set, whoever issued that chain has its anchor.
+    """
+    if running.settings.credential_chain is not None:
+        _refuse("CITYCARD_CREDENTIAL_CHAIN is set: whoever issued that chain has its anchor", FAILED)
+    found = asyncio.run(_anchor(running))
+    if found is None:
+        _refuse("there is no development authority yet; it is made when the server starts for the first time")
+    click.echo(found.public_bytes(Encoding.PEM).decode("ascii"), nl=False)
+
+
+async def _anchor(running: Running) -> x509.Certificate | None:
+    vault, database = open_vault(running.settings), Database(running.settings.database_url)
+    try:
+        async with database.reading() as session:
+            return await development_anchor(session, vault, running.clock.now())
+    finally:
+        await database.dispose()
 
 
 @pki.command()

@@ -4,14 +4,17 @@ import json
 from uuid import uuid4
 
 import anyio
+import click
 import httpx
 import pytest
 from click.testing import CliRunner, Result
+from cryptography import x509
 from litestar.testing import AsyncTestClient
 from pydantic import SecretStr
 
 from app import create_app
 from app.cli import inside, offering
+from app.cli import pki as certificates
 from app.demo.provider import Account, create_provider
 from core.access import service as access
 from core.access.doorkeeper import DEMO_CLIENT_SECRET, Doorkeeper
@@ -23,7 +26,7 @@ from entitlements.people import service as people
 from entitlements.people.models import LinkedBy
 from entitlements.people.rules import PersonIdentity
 from tests.issuers.openid.conftest import ISSUER, City, House
-from tests.issuers.openid.wallet import Provider, Wallet, new_key
+from tests.issuers.openid.wallet import Provider, Wallet, new_key, verify_chain
 from tests.makers import sign_in
 
 # ---- the API ----
@@ -86,7 +89,12 @@ async def test_the_holder_sees_what_is_in_wallets_and_takes_it_back(loaded: Wall
 # ---- the command ----
 
 
-async def run(house: House, monkeypatch: pytest.MonkeyPatch, *words: str) -> Result:
+async def run(
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    *words: str,
+    command: click.Command = offering.offer_credential,
+) -> Result:
     for name, value in {
         "MODE": "test",
         "DATABASE_URL": house.settings.database_url,
@@ -97,7 +105,7 @@ async def run(house: House, monkeypatch: pytest.MonkeyPatch, *words: str) -> Res
     monkeypatch.setattr(offering, "open_vault", lambda _settings: house.vault)
     monkeypatch.setattr(inside, "SystemClock", lambda: house.application.state.clock)
     # The command runs its own loop, as it does in a terminal.
-    return await anyio.to_thread.run_sync(CliRunner().invoke, offering.offer_credential, list(words))
+    return await anyio.to_thread.run_sync(CliRunner().invoke, command, list(words))
 
 
 async def test_the_command_prints_an_offer_and_its_code(
@@ -137,6 +145,20 @@ async def test_the_command_says_why_there_is_no_offer(
     unknown = await run(house, monkeypatch, str(city.person_id), "--programme", "no-such")
     assert unknown.exit_code == 1
     assert "no such" in unknown.output
+
+
+async def test_the_command_prints_what_verifiers_of_others_trust(
+    house: House, loaded: Wallet, city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credential = (await loaded.fetch([new_key()])).json()["credentials"][0]["credential"]
+    monkeypatch.setattr(certificates, "open_vault", lambda _settings: house.vault)
+    printed = await run(house, monkeypatch, command=certificates.anchor)
+    assert printed.exit_code == 0, printed.output
+    verify_chain(credential, x509.load_pem_x509_certificate(printed.output.encode()))
+    monkeypatch.setenv("CITYCARD_CREDENTIAL_CHAIN", "chain.pem")
+    elsewhere = await run(house, monkeypatch, command=certificates.anchor)
+    assert elsewhere.exit_code != 0
+    assert "CITYCARD_CREDENTIAL_CHAIN" in elsewhere.output
 
 
 # ---- signing in, as the demo does ----
