@@ -52,7 +52,8 @@ async def load(session: AsyncSession, now: datetime, city: str = "dortmund") -> 
         await service.load(session, rulebook_of(city), now)
     elif (city, now) in _written:
         for table, rows in zip(TABLES, _written[city, now], strict=True):
-            await session.execute(insert(table), rows)
+            if rows:
+                await session.execute(insert(table), rows)
     else:
         await service.load(session, rulebook_of(city), now)
         read = [await session.execute(select(table)) for table in TABLES]
