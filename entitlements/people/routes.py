@@ -15,6 +15,7 @@ from entitlements.people import service
 from entitlements.people.models import LinkedBy
 from entitlements.people.schemas import (
     EndOfGuardianship,
+    GuardianshipsView,
     GuardianshipView,
     NewLink,
     PersonsView,
@@ -50,6 +51,19 @@ async def link_login(
     await service.link_login(session, data.principal_id, person_id, by=LinkedBy.DESK, caller=caller, now=now)
 
 
+@get(
+    "/people/{person_id:uuid}/guardianships",
+    operation_id="listGuardianships",
+    responses=problems(400, 401, 403, 404),
+)
+async def list_guardianships(
+    person_id: FromPath[UUID], session: NamedDependency[AsyncSession], today: NamedDependency[date]
+) -> GuardianshipsView:
+    """See who may act for a person, and for whom that person may act, today or from a day to come."""
+    rows = await service.guardianships_about(session, person_id, today)
+    return GuardianshipsView(guardianships=[GuardianshipView.model_validate(row) for row in rows])
+
+
 @post(
     "/guardianships/{guardianship_id:uuid}/end",
     operation_id="endGuardianship",
@@ -80,7 +94,7 @@ ROUTERS = [
     ),
     Router(
         "/v1",
-        route_handlers=[link_login, end_guardianship],
+        route_handlers=[link_login, list_guardianships, end_guardianship],
         guards=[allow(Role.CASE_WORKER)],
         tags=["people"],
     ),

@@ -85,6 +85,12 @@ class GuardianshipView(Schema):
     until: date = Field(description="Last day", examples=["2031-05-03"])
 
 
+class GuardianshipsView(Schema):
+    """Every guardianship that a person is part of and that is not over."""
+
+    guardianships: list[GuardianshipView]
+
+
 class NewMerge(Schema):
     """Two persons that turned out to be one."""
 

@@ -466,6 +466,23 @@ async def guardianships_of(session: AsyncSession, person_id: UUID, today: date) 
     return list(rows.scalars())
 
 
+async def guardianships_about(session: AsyncSession, person_id: UUID, today: date) -> list[Guardianship]:
+    """The guardianships on either side of this person that are not over; NotFound for nobody."""
+    meant = list((await roots(session, [person_id])).values())
+    if not meant:
+        raise NotFound
+    ids = list(await aliases(session, meant))
+    rows = await session.execute(
+        select(Guardianship)
+        .where(
+            or_(col(Guardianship.child_id).in_(ids), col(Guardianship.guardian_id).in_(ids)),
+            col(Guardianship.until) >= today,
+        )
+        .order_by(col(Guardianship.since), col(Guardianship.id))
+    )
+    return list(rows.scalars())
+
+
 async def wards_of(session: AsyncSession, person_id: UUID, today: date) -> list[UUID]:
     """The persons for whom this person may act today."""
     held = await guardianships_of(session, person_id, today)

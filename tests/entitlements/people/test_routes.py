@@ -36,8 +36,17 @@ async def test_a_parent_sees_for_whom_they_may_act(client: Client, database: Dat
     mine = await client.get("/v1/me/persons", headers=login)
     ward = {"person_id": str(child), "given_name": "Mila", "until": "2031-05-03"}
     assert mine.json() == {"person_id": str(mother), "wards": [ward]}
-    ended = await client.post(f"/v1/guardianships/{made.json()['id']}/end", json={}, headers=desk)
+    # Whoever sits at the desk the next day knows no number of it.
+    (known,) = (await client.get(f"/v1/people/{child}/guardianships", headers=desk)).json()["guardianships"]
+    assert known == made.json()
+    told = (await client.get(f"/v1/people/{mother}/guardianships", headers=desk)).json()["guardianships"]
+    assert told == [known]
+    assert (await client.get(f"/v1/people/{uuid4()}/guardianships", headers=desk)).status_code == 404
+    assert (await client.get(f"/v1/people/{child}/guardianships", headers=login)).status_code == 403
+    ended = await client.post(f"/v1/guardianships/{known['id']}/end", json={}, headers=desk)
     assert ended.status_code == 200
+    over = await client.get(f"/v1/people/{child}/guardianships", headers=desk)
+    assert over.json()["guardianships"] == []
     assert date.fromisoformat(ended.json()["until"]) < NOON.date()
     assert (await client.get("/v1/me/persons", headers=login)).json()["wards"] == []
 
