@@ -223,9 +223,9 @@ class _Writer:
         """Waits until at most so many files are being drawn."""
         while len(self._drawing) > most:
             waiting = [asyncio.wrap_future(one) for one in self._drawing]
-            for one in waiting:
+            for future in waiting:
                 # Broken off by its user, nobody waits any more: what became of it is looked at all the same.
-                one.add_done_callback(lambda done: done.cancelled() or done.exception())
+                future.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for one in [one for one in self._drawing if one.done()]:
                 one.result()
