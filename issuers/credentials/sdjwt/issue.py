@@ -96,8 +96,11 @@ def seal_header(header: Mapping[str, object]) -> str:
     return b64url(compact(header))
 
 
+_sha256 = hashlib.sha256
+
+
 def _digest(octets: bytes) -> str:
-    return b64url(hashlib.sha256(octets).digest())
+    return b64url(_sha256(octets).digest())
 
 
 class _Needed:
@@ -168,9 +171,11 @@ class _Hiding:
             else:
                 plain[name] = self.value(value)
         if digests:
-            digests += self.fill(len(digests), self._fill.objects)
+            if self._fill.objects:
+                digests += self.fill(len(digests), self._fill.objects)
             # Sorted, their order says nothing about the order of the claims, and not which are decoys.
-            return {SD: sorted(digests), **plain}
+            digests.sort()
+            return {SD: digests, **plain}
         return plain
 
     def elements(self, elements: Sequence[object]) -> list[object]:
@@ -198,7 +203,7 @@ class _Hiding:
         # The characters are what is hashed, so they are written once, as bytes.
         disclosure = b64url_octets(self._encode(contents))
         self.disclosures.append(disclosure.decode("ascii"))
-        return _digest(disclosure)
+        return b64url_octets(_sha256(disclosure).digest()).decode("ascii")
 
     def fill(self, hidden: int, fill: int) -> list[str]:
         return [next(self._decoys) for _ in range(fill - hidden)]
