@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 from litestar.datastructures import MutableScopeHeaders
+from litestar.enums import ScopeType
 from litestar.types import Message, Scope
 
 from core.settings import Settings
@@ -73,7 +74,7 @@ class SecurityHeaders:
         wanted = self._always
         if handler is not None and (handler.opt.get("public_document") or handler.opt.get("for_wallets")):
             wanted = self._always | (self._wallets if handler.opt.get("for_wallets") else self._public)
-            if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            if scope["type"] == ScopeType.HTTP and scope["method"] == "OPTIONS":
                 wanted |= self._beforehand
         for name, value in wanted.items():
             headers.setdefault(name, value)

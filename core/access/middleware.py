@@ -49,4 +49,8 @@ def _goes_on(scope: Scope) -> bool:
 
 def reads_only(scope: Scope) -> bool:
     """Whether a door writes nothing. A GET that has to (the way back from the OpenID provider) says so: `writes`."""
-    return scope["method"] in READING and not scope["route_handler"].opt.get("writes")
+    return (
+        scope["type"] == ScopeType.HTTP
+        and scope["method"] in READING
+        and not scope["route_handler"].opt.get("writes")
+    )

@@ -706,10 +706,10 @@ class _Book:
                 reasons += [otherwise] if number & 1 else []
                 whens.append((decision == _number(_REFUSED - number), mark("refused", *reasons)))
             return case(*whens, else_=mark("nothing"))
-        number = Grouping(_number(_REFUSED) - decision)
+        mask = Grouping(_number(_REFUSED) - decision)
 
         def when(bit: int, said: Expression) -> Expression:
-            return case((number.bitwise_and(_number(1 << bit)) != _number(0), said), else_=_whole(0))
+            return case((mask.bitwise_and(_number(1 << bit)) != _number(0), said), else_=_whole(0))
 
         reasons_said = [when(n + 1, mark("reason", n, reason)) for n, reason in enumerate(required)]
         return _sum([mark("refused"), when(0, mark("otherwise", otherwise)), *reasons_said])
