@@ -32,7 +32,7 @@ async def readable_by(session: AsyncSession, principal_id: UUID, today: date) ->
     reader, child = aliased(Person), aliased(Person)
     own = (
         select(func.coalesce(reader.merged_into, reader.id).label("person_id"))
-        .join(Login, col(Login.person_id) == reader.id)
+        .join(Login, col(Login.person_id) == col(reader.id))
         .where(col(Login.principal_id) == principal_id)
         .cte("own")
     )
@@ -45,7 +45,7 @@ async def readable_by(session: AsyncSession, principal_id: UUID, today: date) ->
         select(func.coalesce(child.merged_into, child.id))
         .select_from(once)
         .join(Guardianship, col(Guardianship.guardian_id) == once.c.person_id)
-        .join(child, child.id == col(Guardianship.child_id))
+        .join(child, col(child.id) == col(Guardianship.child_id))
         .where(col(Guardianship.since) <= today, col(Guardianship.until) >= today)
     )
     return list((await session.execute(union(select(own.c.person_id), wards))).scalars())

@@ -212,7 +212,7 @@ async def meant_endings(session: AsyncSession, on: date, since: date | None) -> 
     carried out once. It counts only while the rules and amounts that decide are those that were approved.
     """
     passed = (
-        select(Check.endings)
+        select(col(Check.endings))
         .join(Release, col(Release.id) == col(Check.release_id))
         .where(
             col(Release.status) == Status.RELEASED,

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from fractions import Fraction
-from itertools import cycle
 
 from entitlements.language.days import add_months, month_start, years_before
 
@@ -125,10 +123,12 @@ class Rounding:
 
 def _round_amount(cents: int) -> int:
     """The next of 1, 2, 5, 10, 20 … cents, so that the step gives no single amount away."""
-    found, factors = 1, cycle((2, Fraction(5, 2), 2))
-    while found < cents:
-        found = int(found * next(factors))
-    return found
+    tens = 1
+    while True:
+        for found in (tens, 2 * tens, 5 * tens):
+            if found >= cents:
+                return found
+        tens *= 10
 
 
 Line = dict[str, Number]
