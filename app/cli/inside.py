@@ -103,6 +103,10 @@ def telling() -> Iterator[None]:
         _end(f"{error.title}: {error.detail}" if error.detail else error.title, REFUSED)
     except (OperationalError, ProgrammingError) as error:
         _end(_of_database(error), FAILED)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _end(f"{error.filename} cannot be used ({error.strerror})", FAILED)
 
 
 def _of_database(error: DBAPIError) -> str:

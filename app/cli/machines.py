@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from app.cli.outside import Outside, calling
+from app.cli.outside import REFUSED, Outside, calling
 from app.walk.machine import CSV, NDJSON, ClientFile, Machine, deliver
 from app.walk.signin import sign_in
 
@@ -19,6 +19,16 @@ CLIENT = click.option(
 )
 
 
+def _client(outside: Outside, path: Path) -> ClientFile:
+    try:
+        return ClientFile.read(path)
+    except (OSError, ValueError):
+        outside.voice.fail(
+            f"{path.name} enthält keine Client-ID mit privatem Schlüssel.",
+            f"{path.name} holds no client id with a private key.",
+        )
+
+
 @click.command()
 @CLIENT
 @calling()
@@ -27,7 +37,7 @@ def token(outside: Outside, client: Path) -> None:
 
     For curl: -H "Authorization: Bearer $(citycard token --client FILE)"
     """
-    given, _ = Machine(outside.wire, ClientFile.read(client)).token()
+    given, _ = Machine(outside.wire, _client(outside, client)).token()
     click.echo(given)
 
 
@@ -63,9 +73,9 @@ def login(outside: Outside, account: str, password: str) -> None:
 def hand_over(
     outside: Outside, *, client: Path, file: Path, mode: str, name: str | None, as_of: datetime | None
 ) -> None:
-    """Hand over a file of facts (NDJSON or CSV), and print what became of each row."""
+    """Hand over a file of facts (NDJSON or CSV), and print what became of each row; exit 1 where it is rejected whole."""
     body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    machine = Machine(outside.wire, ClientFile.read(client))
+    machine = Machine(outside.wire, _client(outside, client))
     media = CSV if file.suffix == ".csv" else NDJSON
     # A full delivery must say of which moment it is; what is read from a file now is as of now.
     as_of = as_of or (outside.wire.now() if mode == "full" else None)
@@ -79,6 +89,8 @@ def hand_over(
         click.echo(f"  {delivery.reason}")
     for result, number in sorted(delivery.results.items()):
         click.echo(f"  {number:>6}  {result}")
+    if delivery.state == "rejected":
+        sys.exit(REFUSED)
 
 
 COMMANDS = (token, login, hand_over)

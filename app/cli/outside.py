@@ -120,6 +120,13 @@ def calling(*, folder: str = "") -> Callable[[Callable[..., Any]], Callable[...,
                 )
             except NotThere as missing:
                 voice.fail(*MISSING.get(str(missing), (str(missing), str(missing))))
+            except OSError as error:
+                if error.filename is None:
+                    raise
+                voice.fail(
+                    f"{error.filename} lässt sich nicht lesen oder schreiben ({error.strerror}).",
+                    f"{error.filename} can be neither read nor written ({error.strerror}).",
+                )
             finally:
                 wire.close()
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from app.cli.inside import DEMO, PORT, Misset, Running, beside
+from app.cli.inside import DEMO, PORT, Misset, Running, beside, telling
 from app.cli.outside import FAILED, REFUSED
 from core.clock import SystemClock
 from core.database import Database
@@ -69,7 +69,8 @@ _folder = click.option(
 def init(folder: Path, name: str, *, intermediate: bool) -> None:
     """Make a development authority, once. Its root is what verifiers are given as anchor; never use it in earnest."""
     try:
-        anchor = development.found(folder, name, SystemClock().now(), intermediate=intermediate)
+        with telling():
+            anchor = development.found(folder, name, SystemClock().now(), intermediate=intermediate)
     except FolderRefused as refused:
         _refuse(str(refused))
     click.echo(f"made {anchor}; give it to wallets and verifiers under test as their anchor")

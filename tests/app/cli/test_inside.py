@@ -86,6 +86,28 @@ def test_a_folder_without_a_city_is_no_demo_and_stays_empty(tmp_path: Path) -> N
     assert list((tmp_path / "nothing").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("print-batch", "file/cards"),
+        ("status", "publish", "file/cdn"),
+        ("pki", "init", "--folder", "file/pki"),
+    ],
+    ids=" ".join,
+)
+def test_a_folder_that_cannot_be_is_said_in_one_line(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CITYCARD_MODE", "test")
+    monkeypatch.setenv("CITYCARD_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path / 'city.sqlite'}")
+    assert CliRunner().invoke(main, ["migrate"]).exit_code == 0
+    told = CliRunner().invoke(main, words)
+    assert told.exit_code == 3, told.output
+    assert told.stderr.startswith("file/")
+    assert told.stderr.endswith(" cannot be used (Not a directory)\n")
+
+
 def test_whoever_sets_an_instance_of_their_own_never_gets_the_demos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
