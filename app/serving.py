@@ -45,4 +45,8 @@ async def _serve(served: uvicorn.Config) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((served.host, served.port))
         settle_in()
-        await uvicorn.Server(served).serve(sockets=[listener])
+        try:
+            await uvicorn.Server(served).serve(sockets=[listener])
+        finally:
+            # Bindings to C++ count at the very end what is left of them, and would complain to whoever stops it.
+            gc.unfreeze()
