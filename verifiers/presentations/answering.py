@@ -306,20 +306,20 @@ async def _hold(house: House, row: Presentation, asked: Asked, told: Told, back:
     await house.database.in_transaction(hold)
 
 
-async def come_back(house: House, code: str, browser: str | None, now: datetime) -> str:
+async def come_back(house: House, code: str, browser: str | None, now: datetime) -> str | None:
     """Where the browser goes on: a presentation counts once the browser that asked for it is back (HAIP 1.0 §5.1).
 
-    NotFound where no answer has this code, or its time is over. In any other browser it is refused for good: whoever
-    opened a stranger's link has been lured into it.
+    None where no answer has this code, or its time is over. In any other browser it is refused for good: whoever
+    opened a stranger's link has been lured into it; such a browser hears None, too.
     """
     async with house.database.reading() as session:
         row = await service.by_code(session, hashed(code), now)
     if row is None:
-        raise NotFound
+        return None
     if browser is None or not hmac.compare_digest(hashed(browser), row.browser_hash or b""):
         if row.state is State.RECEIVED:
             await _refuse(house, row, OTHER_BROWSER, now)
-        raise NotFound
+        return None
     if row.state is State.RECEIVED and row.sealed_pending is not None:
         await _complete(house, row, code, now)
     return row.return_to or "/"

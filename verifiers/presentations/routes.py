@@ -10,7 +10,7 @@ from litestar import MediaType, Request, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
-from litestar.response import Redirect
+from litestar.response import Redirect, Template
 from litestar.types import Guard
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,9 +20,10 @@ from core.clock import day_of
 from core.errors import problems
 from core.headers import FOR_WALLETS
 from core.idempotency import Answer
-from core.languages import Language
+from core.languages import Language, language_of
 from core.limits.rules import Limit
 from core.limits.service import limited
+from core.pages import LANGUAGES, texts
 from core.settings import Settings
 from issuers.openid.answers import NO_STORE, OAuthError, answering, form_of, said
 from issuers.openid.desk import Desk, provide_desk
@@ -41,6 +42,7 @@ from verifiers.presentations.service import Outcome, Wish
 from verifiers.presentations.statuses import ForeignLists
 
 WORDS = words(Path(__file__).with_name("words.yaml"))
+TEXTS = Path(__file__).with_name("texts.yaml")
 BROWSER = "citycard-presentation"
 """The cookie that ties a question to the browser that asked it."""
 
@@ -254,26 +256,32 @@ async def answer_request(
     return await answering(work())
 
 
-@get(
-    RETURN,
-    operation_id="returnFromWallet",
-    status_code=303,
-    responses=problems(400, 404, 429, 503),
-)
+@get(RETURN, include_in_schema=False, status_code=303)
 async def return_from_wallet(
     *,
     request: Request[Any, Any, Any],
     settings: NamedDependency[Settings],
     now: NamedDependency[datetime],
-    response_code: FromQuery[str],
-) -> Redirect:
-    """Where a wallet on the same device sends the browser back to; only now does the presentation count."""
+    response_code: FromQuery[str] = "",
+) -> Redirect | Template:
+    """Where a wallet on the same device sends the browser back to; only now does the presentation count.
+
+    A phone may open another browser than the one that asked: its owner reads what to do, and nothing of the answer.
+    """
     browser = request.cookies.get(cookies.name(settings, BROWSER))
-    return Redirect(
-        await answers.come_back(house_of(request), response_code, browser, now),
-        status_code=303,
-        headers=NO_STORE,
-    )
+    where = await answers.come_back(house_of(request), response_code, browser, now)
+    if where is not None:
+        return Redirect(where, status_code=303, headers=NO_STORE)
+    language = language_of(request)
+    t = texts(TEXTS)[language]
+    shown = {
+        "t": t,
+        "language": language,
+        "languages": LANGUAGES,
+        "title": t["lost_title"],
+        "text": t["lost"],
+    }
+    return Template("issuers/notice.html", status_code=404, context=shown)
 
 
 _AT_THE_DOOR: list[Guard] = [reachable, anyone, limited("presentation-wallets", BUSY)]

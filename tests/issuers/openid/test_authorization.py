@@ -1,5 +1,6 @@
 """Lines 3 and 4 of the issuer's checklist (HAIP 1.0, OpenID4VCI 1.0): the pushed request, and the person's consent."""
 
+import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -146,6 +147,8 @@ async def test_vci_4_the_page_says_what_the_wallet_gets_in_three_languages(
     url = wallet.authorize_url(pushed.json()["request_uri"]) + f"&lang={language}"
     page = await wallet.http.get(url, headers=await city.session())
     assert word in page.text
+    assert re.search(r'<a class="name"[^>]*>(Stadtkarte|Stadt-Karte|City card)</a>', page.text)
+    assert re.search(r"<li>(Ihren Namen|your name)</li>", page.text)
     assert "Beispiel-Wallet" in page.text
     assert "wallet.example" in page.text
     policy = page.headers["content-security-policy"]

@@ -322,7 +322,13 @@ async def test_vp_5_in_another_browser_it_is_refused_for_good(counter: Counter, 
     mine = dict(counter.city.client.cookies)
     counter.city.client.cookies.clear()
     away = await counter.city.client.get(answer.json()["redirect_uri"], follow_redirects=False)
+    # Phones open another browser than the one in use: whoever reads this is told what to do, in their language.
     assert away.status_code == 404
+    assert away.headers["content-type"].startswith("text/html")
+    assert "in dem Sie begonnen haben" in away.text
+    english = await counter.city.client.get("/openid/presented?lang=en")
+    assert english.status_code == 404
+    assert "start there again" in english.text
     found = await counter.status(asked)
     assert (found["status"], found["reason"], found["tariffs"]) == ("refused", "other-browser", [])
     for name, value in mine.items():
