@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import func, select, union, union_all
+from sqlalchemy import CTE, ColumnElement, Date, Select, func, literal, select, union, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col
@@ -29,26 +29,33 @@ MayKnow = Callable[[], Awaitable[Collection[UUID]]]
 
 async def readable_by(session: AsyncSession, principal_id: UUID, today: date) -> list[UUID]:
     """The person that a login is, and the children for whom that person may act today; in one statement."""
-    reader, child = aliased(Person), aliased(Person)
+    reader = aliased(Person)
     own = (
         select(func.coalesce(reader.merged_into, reader.id).label("person_id"))
-        .join(Login, col(Login.person_id) == col(reader.id))
+        .join(Login, col(Login.person_id) == reader.id)
         .where(col(Login.principal_id) == principal_id)
         .cte("own")
     )
+    children = wards(own, literal(today, Date()))
+    return list((await session.execute(union(select(own.c.person_id), children))).scalars())
+
+
+def wards(own: CTE, today: ColumnElement[date]) -> Select[UUID]:
+    """For a query about a person (`own` has their `person_id`): the children for whom they may act on a day."""
+    child = aliased(Person)
     # A guardianship may name an id that has since become theirs; both ways are looked up by an index.
     once = union_all(
         select(own.c.person_id),
         select(col(Person.id)).join(own, col(Person.merged_into) == own.c.person_id),
     ).subquery("once")
-    wards = (
-        select(func.coalesce(child.merged_into, child.id))
+    return (
+        select(func.coalesce(child.merged_into, child.id).label("person_id"))
+        .distinct()
         .select_from(once)
         .join(Guardianship, col(Guardianship.guardian_id) == once.c.person_id)
         .join(child, col(child.id) == col(Guardianship.child_id))
         .where(col(Guardianship.since) <= today, col(Guardianship.until) >= today)
     )
-    return list((await session.execute(union(select(own.c.person_id), wards))).scalars())
 
 
 def merely_lives_with(household: str) -> bool:

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, and_, bindparam, func, select, true
+from sqlalchemy import BindParameter, Date, Uuid, and_, bindparam, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col
@@ -22,6 +22,7 @@ from entitlements.decisions.discretion import (
     as_told,
     merely_lives_with,
     resting_told,
+    wards,
     ways_told,
     with_others,
 )
@@ -122,6 +123,7 @@ class Replayed:
 
 
 _ID, _WHOSE = bindparam("decision", type_=Uuid()), bindparam("whose", type_=Uuid())
+_TODAY: BindParameter[date] = bindparam("today", type_=Date())
 
 
 def _with_surroundings(*, own: bool) -> Any:
@@ -143,10 +145,11 @@ def _with_surroundings(*, own: bool) -> Any:
         )
     else:
         asked = asked.where(meant == _WHOSE)
+    asked = asked.add_columns(meant.label("root"))
     whose = asked.cte("asked")
     decision = aliased(Decision, whose)
     near, rows = around(whose)
-    return (
+    found = (
         _with_standing(
             select(
                 decision, col(Programme.names), col(Verdict.decision_id), col(Verdict.next_change_on), rows
@@ -155,6 +158,13 @@ def _with_surroundings(*, own: bool) -> Any:
         )
         .outerjoin(near, true())
         .outerjoin(CURRENT, CURRENT.c.person_id == near.c.person_id)
+    )
+    if not own:
+        return found
+    reading = select(whose.c.root.label("person_id")).cte("own")
+    children = wards(reading, _TODAY).subquery("wards")
+    return found.outerjoin(children, children.c.person_id == near.c.person_id).add_columns(
+        whose.c.root, children.c.person_id.label("ward")
     )
 
 
@@ -177,19 +187,24 @@ _STANDING = _with_standing(
 
 async def ask(session: AsyncSession, person_id: UUID, decision_id: UUID) -> Asked:
     """One of a person's decisions; somebody else's is not found."""
-    return await _ask(session, _OF_PERSON, person_id, decision_id)
-
-
-async def ask_own(session: AsyncSession, principal_id: UUID, decision_id: UUID) -> Asked:
-    """A decision about the person that this login is; somebody else's is not found."""
-    return await _ask(session, _OWN, principal_id, decision_id)
-
-
-async def _ask(session: AsyncSession, wanted: Any, whose: UUID, decision_id: UUID) -> Asked:
-    rows = (await session.execute(wanted, {"decision": decision_id, "whose": whose})).all()
+    rows = (await session.execute(_OF_PERSON, {"decision": decision_id, "whose": person_id})).all()
     if not rows:
         raise NotFound
     return _as_asked(rows[0], rows)
+
+
+async def ask_own(
+    session: AsyncSession, principal_id: UUID, decision_id: UUID, today: date
+) -> tuple[Asked, frozenset[UUID]]:
+    """A decision about the person that this login is, and whom near them they may read of: themselves, and the
+    children for whom they may act today. Somebody else's decision is not found.
+    """
+    given = {"decision": decision_id, "whose": principal_id, "today": today}
+    rows = (await session.execute(_OWN, given)).all()
+    if not rows:
+        raise NotFound
+    known = {rows[0].root, *(row.ward for row in rows if row.ward is not None)}
+    return _as_asked(rows[0], rows), frozenset(known)
 
 
 async def ask_standing(session: AsyncSession, person_id: UUID) -> dict[str, Asked]:

@@ -119,10 +119,15 @@ async def explain_decision(
     sees which member. Of others who merely live at your address nothing is told, your own minor children apart.
     """
     if caller.acting_for is None:
-        asked = await explaining.ask_own(session, caller.principal_id, decision_id)
+        asked, known = await explaining.ask_own(session, caller.principal_id, decision_id, today)
+
+        async def may_know() -> frozenset[UUID]:
+            return known
+
+        explanation = await explaining.explain(session, asked, may_know)
     else:
         asked = await explaining.ask(session, await subject_of(session, caller, today), decision_id)
-    explanation = await explaining.explain(session, asked, _may_know(session, caller, today))
+        explanation = await explaining.explain(session, asked, _may_know(session, caller, today))
     return ExplanationView.of(explanation, language, settings.zone, inside=_inside(caller))
 
 
