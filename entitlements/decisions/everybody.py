@@ -371,7 +371,7 @@ async def _list(
 def _ends(said: FromClause, programme: str) -> ColumnElement[int]:
     """One for each who holds a programme and would be refused it."""
     # Written out: a value that could choose a partial index lets SQLite plan the whole statement anew each time.
-    active = literal_column(f"'{Standing.ACTIVE}'")
+    active: ColumnElement[str] = literal_column(f"'{Standing.ACTIVE}'")
     holds = exists(
         select(col(Entitlement.id)).where(
             col(Entitlement.person_id) == said.c.key,
