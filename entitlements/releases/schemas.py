@@ -306,6 +306,11 @@ class MonthView(Schema):
     granted: int | None = Field(description="Not held a month before", examples=[120])
     ending: int | None = Field(description="Held a month before, and refused now", examples=[340])
     unclear: int | None = Field(description="Held a month before, and open now", examples=[0])
+    unseen: int | None = Field(
+        description="For how many persons something that the rule looks at begins since the month before: it is stated "
+        "already, and not in the other numbers",
+        examples=[60],
+    )
     cost_cents: int | None = Field(description="Allowances and a twelfth of lump sums", examples=[46000000])
 
 

@@ -221,6 +221,8 @@ class Month:
     cost_cents: int
     largest_cents: int
     """The most that it costs for one person."""
+    unseen: int = 0
+    """Of how many persons something begins since the month before that is not reckoned with."""
 
 
 MONTH_COUNTS = ("held", "granted", "ending", "unclear")
@@ -229,5 +231,7 @@ MONTH_COUNTS = ("held", "granted", "ending", "unclear")
 def shown_month(month: Month, asked: str, rounding: Rounding) -> Line:
     """What may be shown of a month; a month with the same number as another is shown with the same."""
     said: Line = {name: rounding.persons(getattr(month, name), asked, "month", name) for name in MONTH_COUNTS}
+    # What registers state has nothing to do with the rules that are asked about.
+    said["unseen"] = rounding.persons(month.unseen, month.day.isoformat(), "unseen")
     said["cost_cents"] = rounding.money(month.cost_cents, month.largest_cents, asked, "month", "cost")
     return said

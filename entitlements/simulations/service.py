@@ -1,7 +1,7 @@
 """Run a simulation over everybody, step by step, and say what of it may be shown."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, time
 from time import perf_counter
 from typing import Any
@@ -20,6 +20,7 @@ from entitlements.rulebook.compiled import ALLOWANCE
 from entitlements.rulebook.programmes import Rulebook
 
 from . import rules
+from .beginnings import beginnings
 from .models import Failure, Progress, Simulation
 from .rules import AGE, DISTRICT, Change, Counted, Month, Rounding
 from .statements import LARGEST, Comparison, asked, plainly, side_of
@@ -288,6 +289,12 @@ async def _next_month(session: AsyncSession, row: Simulation, book: Rulebook, to
     n = row.months_done
     found = await look_ahead(session, book, last=days[n - 1] if n else None, day=days[n], today=today)
     side = side_of(book, days[n])
+    if n:
+        looked_at = {version.programme: version.looks_at for version in side.versions}
+        begun = await beginnings(session, days[n - 1], days[n], frozenset().union(*looked_at.values()))
+        for name, kinds in looked_at.items():
+            unseen = set[UUID]().union(*(whom for kind, whom in begun.items() if kind in kinds))
+            found[name] = replace(found[name], unseen=len(unseen))
     ahead = {name: list(said) for name, said in row.so_far.get("ahead", {}).items()}
     for name, month in found.items():
         # A programme that begins later was held by nobody before.
