@@ -16,6 +16,7 @@ import click
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.cli.inside import Running, beside
+from app.cli.outside import REFUSED
 from core.database import Database
 from core.errors import NotFound
 from core.vault import Vault, open_vault
@@ -31,6 +32,12 @@ NOTE = "batch.json"
 """Says in the folder which batch its files belong to; with it, the same command goes on where it was."""
 
 
+class WrongFolder(click.ClickException):
+    """What stands in the folder is not what was asked for."""
+
+    exit_code = REFUSED
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a run of the command has made."""
@@ -43,7 +50,10 @@ class Outcome:
 @click.command("print-batch")
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--lang", "language", type=click.Choice(["de", "de-simple", "en"]), default="de", show_default=True
+    "--lang",
+    "language",
+    type=click.Choice(["de", "de-simple", "en"]),
+    help="The language of the cards.  [default: de]",
 )
 @click.option(
     "--active-from",
@@ -59,7 +69,7 @@ def print_batch(
     running: Running,
     *,
     folder: Path,
-    language: str,
+    language: str | None,
     active_from: datetime | None,
     batch_id: UUID | None,
     processes: int,
@@ -94,7 +104,7 @@ async def write(
     running: Running,
     folder: Path,
     *,
-    language: str = "de",
+    language: str | None = None,
     active_from: date | None = None,
     batch_id: UUID | None = None,
     processes: int = 2,
@@ -120,22 +130,33 @@ async def _begun(
     folder: Path,
     batch_id: UUID | None,
     *,
-    language: str,
+    language: str | None,
     active_from: date | None,
 ) -> PrintBatch:
     note = folder / NOTE
-    if batch_id is None and note.exists():
-        batch_id = UUID(json.loads(note.read_text(encoding="utf-8"))["batch"])
+    kept = UUID(json.loads(note.read_text(encoding="utf-8"))["batch"]) if note.exists() else None
+    if kept is not None and batch_id not in {None, kept}:
+        raise WrongFolder(f"{folder} holds the files of batch {kept}; take another folder")
+    batch_id = batch_id or kept
     async with database.writing() as session:
         if batch_id is not None:
-            batch = await service.get(session, batch_id)
+            try:
+                batch = await service.get(session, batch_id)
+            except NotFound:
+                raise WrongFolder(f"there is no batch {batch_id} in this database") from None
             if batch.state is BatchState.CLOSED:
                 raise service.BatchNotReady
+            if language not in {None, batch.language} or active_from not in {None, batch.active_from}:
+                counts = f"from {batch.active_from}" if batch.active_from else "at once"
+                raise WrongFolder(
+                    f"batch {batch_id} was begun in {batch.language}, its cards count {counts}; "
+                    "take another folder for another one"
+                )
         else:
             batch = await service.begin(
                 session,
                 None,
-                language=language,
+                language=language or "de",
                 active_from=active_from,
                 settings=running.settings,
                 now=running.clock.now(),

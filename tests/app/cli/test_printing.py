@@ -1,8 +1,10 @@
 """The city's cards from the command line: into files that only their owner reads, taken up where it broke off."""
 
 import csv
+from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from click.testing import CliRunner
@@ -59,7 +61,18 @@ async def test_a_batch_that_was_killed_is_taken_up_and_every_card_is_in_one_file
     with pytest.raises(Killed):
         await printing.write(running, folder, tell=break_off)
     first = (folder / "0001.csv").read_bytes()
-    outcome = await printing.write(running, folder, tell=said.append)
+    # What was begun is gone on with, or something else is begun elsewhere; never a mixture.
+    other = uuid4()
+    for wanted, why in (
+        ({"language": "en"}, "was begun in de, its cards count at once"),
+        ({"active_from": date(2030, 1, 1)}, "its cards count at once"),
+        ({"batch_id": other}, "take another folder"),
+    ):
+        with pytest.raises(printing.WrongFolder, match=why):
+            await printing.write(running, folder, tell=said.append, **wanted)
+    with pytest.raises(printing.WrongFolder, match=f"no batch {other}"):
+        await printing.write(running, tmp_path / "elsewhere", tell=said.append, batch_id=other)
+    outcome = await printing.write(running, folder, language="de", tell=said.append)
     assert (outcome.cards, outcome.files, outcome.batch.passed_over) == (5, 3, 0)
     assert said[-1] == "5 of 5 cards made, 3 of 3 files written"
     assert (folder / "0001.csv").read_bytes() == first
