@@ -256,7 +256,7 @@ def _education_grounds(one: One) -> list[tuple[str, bool | None]]:
 
 
 def bildungskarte(one: One) -> Said:
-    part = some(one["minor"], one["pupil"], one["childcare_enrolment"])
+    part = some(one["minor"], one["pupil"])
     said = _weigh(part, _education_grounds(one), first=True)
     if said is REFUSED and part:
         income, need, pupils = one["household_net_income"], one["household_need"], one["pupils"]

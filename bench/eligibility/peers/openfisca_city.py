@@ -94,7 +94,7 @@ def but_ground(p, period):
 def bildungskarte(p, period):
     """A ground's number, 0 refused, -1 refer."""
     ground = p("but_ground", period)
-    part = p("under_18_month", period) | p("education", period) | p("childcare_enrolment", period)
+    part = p("under_18_month", period) | p("education", period)
     group = p.registered_household
     pupils = group.members("under_25", period) & (
         (group.members("stage", period) != 0) | group.members("childcare_enrolment", period)

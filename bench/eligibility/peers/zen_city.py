@@ -39,7 +39,7 @@ FIRST = {
         ": $.counted and not any_kindergeld_recipient and any_poor_recipient ? 6 : 0"
     ),
     "bildungskarte": (
-        "deceased or not (under_18_month or $.education or childcare_enrolment) ? 0 : $.ground > 0 ? $.ground "
+        "deceased or not (under_18_month or $.education) ? 0 : $.ground > 0 ? $.ground "
         ": household_net_income < household_need + 12000 * pupils ? -1 : 0"
     ),
     "participation": "$.bildungskarte > 0 and under_18_month ? 1500 : 0",
