@@ -45,7 +45,7 @@ async def check_code(data: JSONBody[NewCheck], request: Request[Caller, Any, Any
 
     A live code is accepted once. The same request sent again by the same scanner under the same Idempotency-Key
     is accepted again and counts once; for everybody else it is `replayed`. Words come in the language that
-    Accept-Language asks for: `de`, `de-simple`, `en`.
+    `?lang=` or Accept-Language asks for: `de`, `de-simple`, `en`.
     """
     key = request.headers.get(HEADER)
     if key is not None and not 1 <= len(key) <= 255:
