@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = '6b19d01b037f'
+revision = '2f5e412bae21'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -390,18 +390,22 @@ def upgrade() -> None:
     sa.Column('on', sa.Date(), nullable=False),
     sa.Column('months', sa.Integer(), nullable=False),
     sa.Column('threshold', sa.Integer(), nullable=False),
+    sa.Column('tables', sa.Integer(), nullable=False),
     sa.Column('state', sa.String(length=32), nullable=False),
+    sa.Column('problem', sa.String(length=32), nullable=True),
     sa.Column('result', sa.JSON(), nullable=False),
     sa.Column('months_done', sa.Integer(), nullable=False),
     sa.Column('so_far', sa.JSON(), nullable=False),
     sa.Column('seconds', sa.Float(), nullable=True),
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("(state = 'failed') = (problem IS NOT NULL)", name=op.f('ck_simulations_failed_for_a_reason')),
     sa.CheckConstraint("(state = 'waiting') = (finished_at IS NULL)", name=op.f('ck_simulations_finished_or_waiting')),
     sa.CheckConstraint('threshold >= 1 AND months BETWEEN 0 AND 12', name=op.f('ck_simulations_within_limits')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_simulations')),
     info={'person': None, 'why': 'counts of at least so many persons that none can be told'}
     )
     with op.batch_alter_table('simulations', schema=None) as batch_op:
+        batch_op.create_index('ix_simulations_asked', ['asked_by', 'asked_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_simulations_release_id'), ['release_id'], unique=False)
 
     op.create_table('status_lists',
@@ -894,6 +898,7 @@ def upgrade() -> None:
     sa.Column('finished_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('simulation_id', sa.Uuid(), nullable=True),
     sa.Column('ends_many', sa.Boolean(), nullable=False),
+    sa.Column('endings', sa.JSON(), nullable=False),
     sa.CheckConstraint("(state = 'waiting') = (finished_at IS NULL)", name=op.f('ck_release_checks_finished_or_waiting')),
     sa.ForeignKeyConstraint(['release_id'], ['releases.id'], name=op.f('fk_release_checks_release_id_releases')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_release_checks')),
@@ -1149,6 +1154,7 @@ def upgrade() -> None:
     op.create_table('credential_offers',
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('person_id', sa.Uuid(), nullable=False),
+    sa.Column('principal_id', sa.Uuid(), nullable=True),
     sa.Column('programme', sa.String(length=64), nullable=True),
     sa.Column('reference_hash', sa.LargeBinary(), nullable=False),
     sa.Column('sealed', sa.LargeBinary(), nullable=False),
@@ -1163,6 +1169,7 @@ def upgrade() -> None:
     sa.CheckConstraint('wrong_pins BETWEEN 0 AND 5', name=op.f('ck_credential_offers_so_many_tries')),
     sa.ForeignKeyConstraint(['grant_id'], ['wallet_grants.id'], name=op.f('fk_credential_offers_grant_id_wallet_grants')),
     sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_credential_offers_person_id_persons')),
+    sa.ForeignKeyConstraint(['principal_id'], ['principals.id'], name=op.f('fk_credential_offers_principal_id_principals')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_credential_offers')),
     sa.UniqueConstraint('code_hash', name=op.f('uq_credential_offers_code_hash')),
     sa.UniqueConstraint('reference_hash', name=op.f('uq_credential_offers_reference_hash')),
@@ -1173,6 +1180,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_credential_offers_expires_at'), ['expires_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_credential_offers_grant_id'), ['grant_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_credential_offers_person_id'), ['person_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_credential_offers_principal_id'), ['principal_id'], unique=False)
 
     op.create_table('credentials',
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -1988,6 +1996,7 @@ def downgrade() -> None:
 
     op.drop_table('credentials')
     with op.batch_alter_table('credential_offers', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_credential_offers_principal_id'))
         batch_op.drop_index(batch_op.f('ix_credential_offers_person_id'))
         batch_op.drop_index(batch_op.f('ix_credential_offers_grant_id'))
         batch_op.drop_index(batch_op.f('ix_credential_offers_expires_at'))
@@ -2166,6 +2175,7 @@ def downgrade() -> None:
     op.drop_table('status_lists')
     with op.batch_alter_table('simulations', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_simulations_release_id'))
+        batch_op.drop_index('ix_simulations_asked')
 
     op.drop_table('simulations')
     op.drop_table('rulebook_state')
