@@ -21,6 +21,9 @@ def config(application: Litestar, host: str, port: int) -> uvicorn.Config:
         date_header=True,
         log_level="warning",
         proxy_headers=False,
+        # Longer than proxies (nginx: 60 s) and wallets keep a connection that rests: who closes first must be they, or
+        # a request meets a closed door and is answered by 502.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
 

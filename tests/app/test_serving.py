@@ -8,7 +8,11 @@ import pytest
 import uvicorn
 from litestar import Litestar
 
-from app.serving import serve_forever
+from app.serving import config, serve_forever
+
+
+def test_a_resting_connection_is_closed_by_whoever_stands_before_us() -> None:
+    assert config(Litestar(openapi_config=None), "127.0.0.1", 0).timeout_keep_alive > 60  # nginx's upstream default
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="uvloop does not run there")
