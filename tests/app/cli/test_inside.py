@@ -8,7 +8,7 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-from app.cli import main
+from app.cli import main, running
 from app.demo.running import Demo
 
 COMMANDS = [
@@ -151,3 +151,25 @@ def test_a_file_that_does_not_fit_is_said_before_a_demo_greets(
         3,
         "Error: passes for Apple need both CITYCARD_APPLE_PASS_CHAIN and CITYCARD_APPLE_PASS_KEY\n",
     )
+
+
+def test_nothing_is_served_from_a_database_that_waits_for_migrations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def served(*_args: object) -> None:
+        pytest.exit("nobody is to be served")
+
+    url = f"sqlite+aiosqlite:///{tmp_path / 'city.sqlite'}"
+    for name, value in (
+        ("MODE", "test"),
+        ("DATABASE_URL", url),
+        ("VAULT_FILE", str(tmp_path / "vault.json")),
+    ):
+        monkeypatch.setenv(f"CITYCARD_{name}", value)
+    monkeypatch.setattr(running, "serve_forever", served)
+    said = "Error: the database is not that of this version; run `citycard migrate` first\n"
+    told = CliRunner().invoke(main, ["serve"])
+    assert (told.exit_code, told.output) == (3, said)
+    assert CliRunner().invoke(main, ["migrate"]).exit_code == 0
+    monkeypatch.setattr(running, "serve_forever", lambda *_args: None)
+    assert CliRunner().invoke(main, ["serve"]).exit_code == 0
