@@ -11,6 +11,7 @@ from sqlmodel import col
 
 from core.access.rules import Caller
 from core.audit.service import note
+from core.clock import day_of
 from entitlements.people import service as people
 from issuers.openid.desk import Desk
 from issuers.openid.models import AuthorizationCode, CredentialOffer, PushedRequest, WalletGrant
@@ -32,21 +33,34 @@ def back(issuer: str, request: PushedRequest, **said: str) -> str:
     return request.redirect_uri.rstrip("?&") + joint + urlencode(query, quote_via=quote)
 
 
+async def about(desk: Desk, person_id: UUID, offer: CredentialOffer) -> UUID | None:
+    """Whom an offer is about, if that is this person or somebody for whom they may act today; None for anybody else."""
+    meant = (await people.roots(desk.session, [offer.person_id])).get(offer.person_id)
+    if meant == person_id:
+        return meant
+    wards = await people.wards_of(desk.session, person_id, day_of(desk.now, desk.settings.zone))
+    return meant if meant in wards else None
+
+
 async def allow(desk: Desk, caller: Caller, person_id: UUID, request: PushedRequest) -> str:
-    """Grants the wallet what it wished for, and gives the way back with the code."""
+    """Grants the wallet what it wished for, and gives the way back with the code.
+
+    It is the person's own card, or, with an offer for a ward, the ward's: the wallet then holds it as long as the
+    guardianship lasts (see `wards`).
+    """
     session, now = desk.session, desk.now
     if not await _decide(desk, request):
         return back(desk.issuer, request, error="access_denied", error_description="it was decided before")
-    programme = None
+    programme, whose = None, person_id
     if request.offer_id is not None:
         offer = await session.get_one(CredentialOffer, request.offer_id)
-        meant = await people.roots(session, [offer.person_id])
+        meant = await about(desk, person_id, offer)
         # The offer was made for somebody; whoever else signs in with it gets nothing of theirs.
-        if meant.get(offer.person_id) != person_id:
+        if meant is None:
             return refusal(desk.issuer, request, "the offer is for somebody else")
-        programme = offer.programme
+        programme, whose = offer.programme, meant
     grant = WalletGrant(
-        person_id=person_id,
+        person_id=whose,
         principal_id=caller.principal_id,
         programme=programme,
         client_id=request.client_id,

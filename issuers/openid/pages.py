@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from uuid import UUID
 
 from litestar import Request, Router, get, post
 from litestar.di import NamedDependency, Provide
@@ -17,7 +18,7 @@ from issuers.openid import consenting
 from issuers.openid.answers import OAuthError, form_of
 from issuers.openid.desk import Desk, provide_desk
 from issuers.openid.issuer import AUTHORIZE, reachable
-from issuers.openid.models import PushedRequest
+from issuers.openid.models import CredentialOffer, PushedRequest
 from issuers.openid.pushing import pushed
 
 TEXTS = Path(__file__).parent / "texts.yaml"
@@ -38,7 +39,8 @@ async def ask_consent(
     if not isinstance(caller, Caller) or not caller.has(*HOLDERS):
         here = f"{AUTHORIZE}?{urlencode(query)}"
         return Redirect(f"/login?return_to={quote(here, safe='')}", status_code=303)
-    if await people.whoami(desk.session, caller) is None:
+    own = await people.whoami(desk.session, caller)
+    if own is None:
         return _notice(request, "connect", link="/card")
     target = urlsplit(wish.redirect_uri)
     # A form's answer may lead to the wallet only where the page's policy names it.
@@ -50,6 +52,7 @@ async def ask_consent(
         "issuers/consent.html",
         headers={"Content-Security-Policy": content_security_policy(there)},
         wallet=wish.client_name or wish.client_id,
+        ward=await _ward(desk, own, wish),
         target=target.hostname if target.scheme in {"https", "http"} else f"{target.scheme}:",
         client_id=wish.client_id,
         request_uri=query["request_uri"],
@@ -97,6 +100,18 @@ async def _wish(desk: Desk, said: dict[str, str]) -> PushedRequest | None:
     if not client_id or not request_uri:
         return None
     return await pushed(desk.session, client_id, request_uri, desk.now)
+
+
+async def _ward(desk: Desk, own: UUID, wish: PushedRequest) -> str | None:
+    """The given name of the ward whose card it is; None where it is the own."""
+    if wish.offer_id is None:
+        return None
+    offer = await desk.session.get_one(CredentialOffer, wish.offer_id)
+    meant = await consenting.about(desk, own, offer)
+    if meant in {None, own}:
+        return None
+    identity = await people.identity_of(desk.session, desk.vault, offer.person_id)
+    return (identity.given_name if identity is not None else None) or "…"
 
 
 def _page(

@@ -149,3 +149,33 @@ async def test_between_the_last_day_and_the_night_nothing_is_given(family: Famil
     answer = await family.wallet.fetch([new_key()])
     assert error(answer) == "credential_request_denied"
     assert len(await family.ends()) == 2
+
+
+async def test_a_wallet_that_knows_only_the_code_flow_gets_the_childs_card_too(
+    family: Family, city: City
+) -> None:
+    # HAIP 1.0 asks wallets for the code flow and for no other.
+    offer = await family.wallet.read_offer((await family.offer()).json()["offer"])
+    state = offer["grants"]["authorization_code"]["issuer_state"]
+    session = await city.session(family.parent)
+    uri = (await family.wallet.push(issuer_state=state)).json()["request_uri"]
+    page = await family.wallet.http.get(family.wallet.authorize_url(uri) + "&lang=en", headers=session)
+    assert "It is the card of: <strong>Änne</strong>" in page.text
+    assert "your name" not in page.text
+    await family.wallet.sign_in(session, issuer_state=state)
+    credential = (await family.wallet.fetch([new_key()])).json()["credentials"][0]["credential"]
+    assert "Änne" in [value for _, _, value in read_sd_jwt(credential)[2]]
+    await family.part(NOON.date() - timedelta(days=1))
+    assert await family.ends() == [Revocation.GUARDIANSHIP_ENDED]
+    assert error(await family.wallet.fetch([new_key()]), 401) == "invalid_token"
+
+
+async def test_nobody_else_gets_it_by_signing_in(family: Family, city: City) -> None:
+    offer = await family.wallet.read_offer((await family.offer()).json()["offer"])
+    state = offer["grants"]["authorization_code"]["issuer_state"]
+    stranger = await city.session(await city.newcomer())
+    uri = (await family.wallet.push(issuer_state=state)).json()["request_uri"]
+    page = await family.wallet.http.get(family.wallet.authorize_url(uri), headers=stranger)
+    assert "Änne" not in page.text
+    said = await family.wallet.consent(family.wallet.authorize_url(uri), stranger)
+    assert said["error"] == "access_denied"
