@@ -26,7 +26,7 @@ run: $(STAMP) ## migrate and serve with the settings of .env
 	$(BIN)/citycard serve
 
 test: $(STAMP) ## all tests, on SQLite and on PostgreSQL (brings its own)
-	$(BIN)/pytest -q -n 2 --dist worksteal
+	$(BIN)/pytest -q -n 2 --dist loadgroup
 
 format: $(STAMP) ## put the code into its form
 	$(BIN)/ruff format .
