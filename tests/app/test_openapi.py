@@ -41,24 +41,24 @@ def test_the_description_is_openapi_3_1(description: dict[str, Any]) -> None:
     assert description["info"]["title"] == "citycard"
 
 
-def test_the_description_is_the_same_in_every_process() -> None:
+def test_the_description_is_the_same_in_every_process(made: str) -> None:
     """A field's own words on an enum would land in the shared component, by chance of order."""
-    made = {
+    elsewhere = {
         subprocess.run(
             [
                 sys.executable,
                 "-W",
                 "ignore",
                 "-c",
-                "from app.cli.running import openapi_text; print(openapi_text())",
+                "from app.cli.running import openapi_text; print(openapi_text(), end='')",
             ],
             env={**os.environ, "PYTHONHASHSEED": seed},
             check=True,
             capture_output=True,
-        ).stdout
-        for seed in ("1", "2", "3")
+        ).stdout.decode()
+        for seed in ("1", "2")
     }
-    assert len(made) == 1
+    assert elsewhere == {made}
 
 
 def test_every_door_that_speaks_to_people_takes_the_same_word_for_the_language(
