@@ -57,7 +57,7 @@ from issuers.openid.schemas import (
 LARGEST = 256 * 1024
 """Bytes of a request: a batch of proofs with their attestations fits."""
 
-BUSY = Limit(600, timedelta(minutes=1))
+BUSY = Limit(6000, timedelta(minutes=1))
 """How often one address may knock where each knock is written down; many phones share one address."""
 
 _KEPT = {"Cache-Control": "public, max-age=300"}
