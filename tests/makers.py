@@ -5,7 +5,10 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from litestar import Router
+from litestar.handlers import HTTPRouteHandler
 
+from app.application import House, build
 from core.access.models import Principal
 from core.access.rules import Level, PrincipalKind, Role
 from core.access.service import enrol, open_session, subject_hash
@@ -13,11 +16,19 @@ from core.access.signatures import sign_request
 from core.access.tokens import issue_token
 from core.database import Database
 from core.jose import jwk, sign, thumbprint
-from core.settings import Settings
+from core.settings import Mode, Settings
 from core.vault import SoftwareSigner, Vault
 
 COOKIE = "__Host-citycard"
 ISSUER = "https://login.example"
+
+
+def house_with(*doors: HTTPRouteHandler | Router) -> House:
+    """An empty house with doors of a test's own: a module's `house` makes one for all of its tests."""
+    house = build(Settings(mode=Mode.TEST, _env_file=None).max_body)
+    for door in doors:
+        house.register(door)
+    return house
 
 
 async def sign_in(

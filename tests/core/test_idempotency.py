@@ -1,6 +1,5 @@
 """Every write is safe to retry."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import anyio
@@ -14,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from app import create_app
+from app.application import House
 from core.access.rules import Role, allow
 from core.clock import FixedClock
 from core.database import Database
@@ -23,9 +22,8 @@ from core.idempotency import Answer, Answered, forget_expired
 from core.jobs.models import Job
 from core.jobs.service import enqueue
 from core.schema import Schema
-from core.settings import Settings
 from core.vault import Vault
-from tests.makers import sign_in
+from tests.makers import house_with, sign_in
 
 
 class Wish(Schema):
@@ -55,14 +53,16 @@ async def make_strictly(
     return Made(number=1)
 
 
+@pytest.fixture(scope="module")
+def house() -> House:
+    return house_with(
+        Router("/", route_handlers=[make_wish, make_strictly], guards=[allow(Role.CASE_WORKER)])
+    )
+
+
 @pytest.fixture
-async def wishing(
-    settings: Settings, clock: FixedClock, vault: Vault
-) -> AsyncIterator[AsyncTestClient[Litestar]]:
-    router = Router("/", route_handlers=[make_wish, make_strictly], guards=[allow(Role.CASE_WORKER)])
-    application = create_app(settings, clock, vault=vault, work=False, more_doors=[router])
-    async with AsyncTestClient(application, base_url="https://testserver.local") as client:
-        yield client
+def wishing(client: AsyncTestClient[Litestar]) -> AsyncTestClient[Litestar]:
+    return client
 
 
 async def jobs(database: Database) -> int:

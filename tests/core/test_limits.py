@@ -8,6 +8,7 @@ from litestar import Litestar, get
 from litestar.testing import AsyncTestClient
 from sqlalchemy import select
 
+from app.application import House
 from core.access.rules import Role, anyone
 from core.clock import FixedClock
 from core.database import Database
@@ -17,7 +18,7 @@ from core.limits.rules import Limit, caller_address
 from core.limits.service import count, forget_ended, limited
 from core.settings import Settings
 from core.vault import Vault
-from tests.makers import sign_in
+from tests.makers import house_with, sign_in
 
 SEVEN = Limit(7, timedelta(minutes=1))
 
@@ -89,10 +90,9 @@ async def knock_here() -> str:
     return "in"
 
 
-@pytest.fixture
-def application(own_application: Litestar) -> Litestar:
-    own_application.register(knock_here)
-    return own_application
+@pytest.fixture(scope="module")
+def house() -> House:
+    return house_with(knock_here)
 
 
 async def test_the_one_too_many_hears_when_to_come_again(

@@ -8,11 +8,12 @@ from litestar import Litestar, get, post
 from litestar.di import NamedDependency
 from litestar.testing import AsyncTestClient
 
+from app.application import House
 from core.access.rules import Caller, Role, allow, anyone, signed_in
 from core.clock import FixedClock
 from core.database import Database
 from core.vault import Vault
-from tests.makers import sign_in
+from tests.makers import house_with, sign_in
 
 
 @get("/who", guards=[signed_in])
@@ -42,11 +43,9 @@ async def open_door() -> str:
     return "in"
 
 
-@pytest.fixture
-def application(own_application: Litestar) -> Litestar:
-    for door in (who, desk, write, open_door):
-        own_application.register(door)
-    return own_application
+@pytest.fixture(scope="module")
+def house() -> House:
+    return house_with(who, desk, write, open_door)
 
 
 async def test_a_session_tells_who_calls(

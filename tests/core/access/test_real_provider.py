@@ -15,7 +15,8 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from app import create_app
+from app.application import House as Rooms
+from app.application import furnish
 from app.serving import config
 from core.access.doorkeeper import Doorkeeper
 from core.access.policy import Policy
@@ -101,10 +102,10 @@ class Mixed(httpx.AsyncBaseTransport):
 class House:
     """The application on a port of its own, a browser, and the way to the provider and back."""
 
-    def __init__(self, site: str, settings: Settings, vault: Vault) -> None:
+    def __init__(self, site: str, settings: Settings, vault: Vault, rooms: Rooms) -> None:
         self.site, self.settings, self.vault = site, settings, vault
         self.clock = FixedClock(datetime.now(UTC))
-        self.application = create_app(settings, self.clock, vault=vault, work=False)
+        self.application = furnish(rooms, settings, self.clock, vault, work=False)
         self.mixed = Mixed()
         self.browser = httpx.AsyncClient(timeout=30)
 
@@ -138,20 +139,20 @@ class House:
 
 @pytest.fixture
 async def house(
-    settings: Settings, vault: Vault, port: int, providers: dict[str, str]
+    house: Rooms, settings: Settings, vault: Vault, port: int, providers: dict[str, str]
 ) -> AsyncIterator[House]:
     site = f"http://127.0.0.1:{port}"
-    house = House(site, settings.model_copy(update={"public_url": site, "mode": Mode.DEMO}), vault)
-    house.ask_at(providers["city"])
-    server = uvicorn.Server(config(house.application, "127.0.0.1", port))
+    opened = House(site, settings.model_copy(update={"public_url": site, "mode": Mode.DEMO}), vault, house)
+    opened.ask_at(providers["city"])
+    server = uvicorn.Server(config(opened.application, "127.0.0.1", port))
     serving = asyncio.create_task(server.serve())
     for _ in range(500):
         if server.started:
             break
         await asyncio.sleep(0.01)
-    yield house
-    await house.browser.aclose()
-    await house.mixed.aclose()
+    yield opened
+    await opened.browser.aclose()
+    await opened.mixed.aclose()
     server.should_exit = True
     await serving
 

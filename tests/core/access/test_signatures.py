@@ -15,6 +15,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.testing import AsyncTestClient
 
+from app.application import House
 from core.access import service
 from core.access.models import PrincipalKey
 from core.access.rules import Caller, PrincipalKind, Role, allow
@@ -22,7 +23,7 @@ from core.access.signatures import sign_request
 from core.clock import FixedClock
 from core.database import Database
 from core.jose import jwk, thumbprint
-from tests.makers import Machine, make_machine, make_signer
+from tests.makers import Machine, house_with, make_machine, make_signer
 
 
 @post("/v1/things/{what:str}", guards=[allow(Role.SCANNER)])
@@ -42,11 +43,9 @@ async def show() -> str:
     return "shown"
 
 
-@pytest.fixture
-def application(own_application: Litestar) -> Litestar:
-    own_application.register(take)
-    own_application.register(show)
-    return own_application
+@pytest.fixture(scope="module")
+def house() -> House:
+    return house_with(take, show)
 
 
 @pytest.fixture
