@@ -3,7 +3,7 @@
 One application of each kind of database serves all of these tests: each has a person, a wallet and a noon of its own.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -15,27 +15,24 @@ from litestar.testing import AsyncTestClient
 from sqlalchemy import select
 from sqlmodel import col
 
-from app import create_app
 from core.access.rules import Role
 from core.clock import FixedClock
 from core.database import Database
-from core.settings import Mode, Settings
-from core.vault import MemoryVault, Vault
+from core.settings import Settings
+from core.vault import Vault
 from entitlements.people import service as people
 from entitlements.people.rules import PersonIdentity
-from issuers.authorities.certificates import development_anchor
-from issuers.authorities.service import ensure_authority
 from issuers.credentials.models import Credential
 from issuers.openid import offers
 from issuers.openid.desk import Desk
-from tests import rulebooks
 from tests.conftest import NOON
-from tests.databases import lent
+from tests.houses import PUBLIC, House, client, clock, house_url, opened, settings
 from tests.issuers.openid.makers import give, take
 from tests.issuers.openid.wallet import Provider, Wallet
 from tests.makers import sign_in
 
-ISSUER = "https://karte.example"
+ISSUER = PUBLIC
+__all__ = ["ISSUER", "City", "House", "client", "clock", "house_url", "settings"]
 
 
 @pytest.fixture(scope="session")
@@ -43,69 +40,15 @@ def provider() -> Provider:
     return Provider(NOON)
 
 
-@dataclass
-class House:
-    """The application, its database and its vault."""
-
-    application: Litestar
-    client: AsyncTestClient[Litestar]
-    database: Database
-    settings: Settings
-    vault: Vault
-    anchor: x509.Certificate
-
-
-@pytest.fixture(scope="session", params=["sqlite", "postgres"])
-def house_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An empty database of each kind, for all of these tests."""
-    with lent(request, tmp_path_factory.mktemp("openid")) as url:
-        yield url
-
-
 @pytest.fixture(scope="session")
 async def house(
     house_url: str, tmp_path_factory: pytest.TempPathFactory, provider: Provider
 ) -> AsyncIterator[House]:
-    folder = tmp_path_factory.mktemp("house")
+    folder = tmp_path_factory.mktemp("openid")
     (folder / "providers.pem").write_bytes(provider.pem)
-    settings = Settings(
-        mode=Mode.TEST,
-        database_url=house_url,
-        vault_file=folder / "vault.json",
-        status_size=4096,
-        public_url=ISSUER,
-        wallet_provider_anchors=folder / "providers.pem",
-        _env_file=None,
-    )
-    vault = MemoryVault()
-    application = create_app(settings, FixedClock(NOON), vault=vault, work=False)
-    database = Database(house_url)
-    async with database.writing() as session:
-        await ensure_authority(session, vault, settings, NOON)
-        await rulebooks.load(session, NOON)
-        anchor = await development_anchor(session, vault, NOON)
-    assert anchor is not None
-    async with AsyncTestClient(application, base_url=ISSUER) as client:
-        yield House(application, client, database, settings, vault, anchor)
-    await database.dispose()
-
-
-@pytest.fixture
-def clock(house: House) -> FixedClock:
-    house.application.state.clock = FixedClock(NOON)
-    clock: FixedClock = house.application.state.clock
-    return clock
-
-
-@pytest.fixture
-def settings(house: House) -> Settings:
-    return house.settings
-
-
-@pytest.fixture
-def client(house: House, clock: FixedClock) -> AsyncTestClient[Litestar]:
-    house.client.cookies.clear()
-    return house.client
+    anchors = folder / "providers.pem"
+    async with opened(House, house_url, folder, wallet_provider_anchors=anchors) as house:
+        yield house
 
 
 @dataclass

@@ -4,58 +4,46 @@ One application of each kind of database serves all of these tests: each has a p
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from cryptography import x509
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from sqlalchemy import delete, select
 from sqlmodel import col
 
-from app import create_app
 from core.access.rules import Role
 from core.clock import FixedClock
-from core.database import Database
 from core.limits.models import Count
-from core.settings import Mode, Settings
-from core.vault import KeyUse, MemoryVault, Vault
+from core.vault import KeyUse
 from entitlements.people import service as people
 from entitlements.people.rules import PersonIdentity
-from issuers.authorities.certificates import Purpose, chain_for, development_anchor
-from issuers.authorities.service import ensure_authority
+from issuers.authorities.certificates import Purpose, chain_for
 from issuers.credentials.models import Credential
 from issuers.credentials.service import issue_for_wallet
 from issuers.status.rules import Status
 from issuers.status.service import set_status
-from tests import rulebooks
+from tests import houses
 from tests.conftest import NOON
-from tests.databases import lent
+from tests.houses import PUBLIC, client, clock, house_url, settings
 from tests.issuers.openid.makers import give
 from tests.makers import sign_in
 from tests.verifiers.makers import City, Till
 from tests.verifiers.presentations.wallet import Authority, Request, Wallet, b64, digest, json64, unb64
 from verifiers.presentations.models import Presentation
 
-PUBLIC = "https://karte.example"
 OTHERS = "https://jobcenter.example"
 REGISTRATION = "eyJ0eXAiOiJyYy13cnArand0In0.e30.c2ln"
 
 
 @dataclass
-class House:
-    """The application, its database and its vault."""
+class House(houses.House):
+    """Here with a counter and a holder for all tests that only ask."""
 
-    application: Litestar
-    client: AsyncTestClient[Litestar]
-    database: Database
-    settings: Settings
-    vault: Vault
-    anchor: x509.Certificate
     counter: "Counter | None" = None
     holder: "Holder | None" = None
 
@@ -65,59 +53,17 @@ def jobcenter() -> Authority:
     return Authority(NOON)
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgres"])
-def house_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An empty database of each kind, for all of these tests."""
-    with lent(request, tmp_path_factory.mktemp("presentations")) as url:
-        yield url
-
-
 @pytest.fixture(scope="session")
 async def house(
     house_url: str, tmp_path_factory: pytest.TempPathFactory, jobcenter: Authority
 ) -> AsyncIterator[House]:
-    folder = tmp_path_factory.mktemp("house")
-    (folder / "anchors.pem").write_bytes(jobcenter.pem)
-    (folder / "registration.jwt").write_text(REGISTRATION + "\n")
-    settings = Settings(
-        mode=Mode.TEST,
-        database_url=house_url,
-        vault_file=folder / "vault.json",
-        status_size=4096,
-        public_url=PUBLIC,
-        presentation_anchors=folder / "anchors.pem",
-        registration_certificate=folder / "registration.jwt",
-        _env_file=None,
-    )
-    vault = MemoryVault()
-    application = create_app(settings, FixedClock(NOON), vault=vault, work=False)
-    database = Database(house_url)
-    async with database.writing() as session:
-        await ensure_authority(session, vault, settings, NOON)
-        await rulebooks.load(session, NOON)
-        anchor = await development_anchor(session, vault, NOON)
-    assert anchor is not None
-    async with AsyncTestClient(application, base_url=PUBLIC) as client:
-        yield House(application, client, database, settings, vault, anchor)
-    await database.dispose()
-
-
-@pytest.fixture
-def clock(house: House) -> FixedClock:
-    house.application.state.clock = FixedClock(NOON)
-    clock: FixedClock = house.application.state.clock
-    return clock
-
-
-@pytest.fixture
-def settings(house: House) -> Settings:
-    return house.settings
-
-
-@pytest.fixture
-def client(house: House, clock: FixedClock) -> AsyncTestClient[Litestar]:
-    house.client.cookies.clear()
-    return house.client
+    folder = tmp_path_factory.mktemp("presentations")
+    anchors, registration = folder / "anchors.pem", folder / "registration.jwt"
+    anchors.write_bytes(jobcenter.pem)
+    registration.write_text(REGISTRATION + "\n")
+    own = {"presentation_anchors": anchors, "registration_certificate": registration}
+    async with houses.opened(House, house_url, folder, **own) as house:
+        yield house
 
 
 @pytest.fixture
@@ -262,4 +208,15 @@ async def make_holder(house: House, clock: FixedClock, client: AsyncTestClient[L
     return Holder(house, clock, person.id, wallet)
 
 
-__all__ = ["Counter", "Holder", "House", "Request", "digest"]
+__all__ = [
+    "PUBLIC",
+    "Counter",
+    "Holder",
+    "House",
+    "Request",
+    "client",
+    "clock",
+    "digest",
+    "house_url",
+    "settings",
+]
