@@ -151,6 +151,7 @@ async def test_no_warning_contradicts_an_end_that_was_announced(city: City, pers
 
 
 async def test_an_announced_end_that_is_taken_back_needs_no_second_word(city: City, person: UUID) -> None:
+    await leap(city, LAST - timedelta(days=30))
     await nights(city, LAST - timedelta(days=6))
     await city.state(person, since=LAST + timedelta(days=1), sgb2=True)
     await city.assess(person)
