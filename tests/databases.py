@@ -87,7 +87,7 @@ SHAPE = """
     SELECT count(*), max(xmin::text::bigint),
         (SELECT count(*) FROM pg_constraint WHERE conrelid >= 16384),
         (SELECT max(xmin::text::bigint) FROM pg_constraint WHERE conrelid >= 16384),
-        (SELECT count(*) FROM pg_statistic WHERE starelid >= 16384)
+        (SELECT sum(reltuples) FROM pg_class WHERE oid >= 16384)
     FROM pg_attribute WHERE attrelid >= 16384
 """
 """Is another when a column, an index or a constraint is, and when a planner has learned something of the rows."""
