@@ -146,9 +146,9 @@ def test_the_same_rules_in_words_have_the_same_hash(city: Path) -> None:
     ("change", "line", "says"),
     [
         (('"> 5000", "-"]', '"> 50000"]'), 26, "rows[1].when: a row has when with a cell for each input (3)"),
-        (('"<= param.limit", true', '"<= param.limt", true'), 27, "rows[2].when[1]: there is no parameter limt; did you mean limit?"),
+        (('"<= param.limit", true', '"<= param.limt", true'), 27, "rows[2].when[1]: there is no parameter limt; write a parameter of the city, or the value itself; did you mean limit?"),
         (('"<= param.limit", true', '"-", true'), 27, 'row 1 and row 3 both count for school_stage: "primary"; school_route_m: [2001..5000]; dangerous_route: true'),
-        (("> 5000", "> param.lim"), 26, "there is no parameter lim; did you mean limit?"),
+        (("> 5000", "> param.lim"), 26, "there is no parameter lim; write a parameter of the city, or the value itself; did you mean limit?"),
         (('"<= 3000"], then', '"<= 2500"], then'), None, ""),
         (('["-", "<= 3000"], then: cents(2100)', '["-", "> 4000"], then: cents(2100)'), 41, "row 3 never counts"),
         (("then: cents(2100)", "then: 2100"), 41, "rows[2].then: all outputs of a table have one type, but these are cents and int"),
