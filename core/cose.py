@@ -82,6 +82,11 @@ class Sign1:
 
 def encode(value: Value) -> bytes:
     """The deterministic encoding (RFC 8949 §4.2.1): shortest heads, keys in order of their bytes."""
+    # A type is compared before it is searched for: a city's cards are hundreds of thousands of small numbers.
+    if type(value) is int:
+        return _head(0, value) if value >= 0 else _head(1, -1 - value)
+    if type(value) is bytes:
+        return _head(2, len(value)) + value
     match value:
         case bool():
             raise TypeError("a code carries no booleans")
@@ -95,7 +100,7 @@ def encode(value: Value) -> bytes:
         case list():
             return _head(4, len(value)) + b"".join([encode(item) for item in value])
         case dict():
-            pairs = sorted((encode(key), encode(item)) for key, item in value.items())
+            pairs = sorted([(encode(key), encode(item)) for key, item in value.items()])
             return _head(5, len(pairs)) + b"".join([key + item for key, item in pairs])
         case _:
             raise TypeError("a code carries integers, bytes, text, lists and maps")
@@ -111,10 +116,13 @@ def decode(data: bytes) -> Value:
     return value
 
 
+_OCTETS = tuple(bytes((n,)) for n in range(256))
+
+
 def _head(major: int, n: int) -> bytes:
     top = major << 5
     if n < 24:
-        return bytes((top | n,))
+        return _OCTETS[top | n]
     for info, size in ((24, 1), (25, 2), (26, 4), (27, 8)):
         if n < 1 << (8 * size):
             return bytes((top | info,)) + n.to_bytes(size, "big")
@@ -188,14 +196,20 @@ def _item(data: bytes, at: int, depth: int) -> tuple[Value, int]:
 
 def sign(signer: Signs, typ: int, kid: bytes | None, payload: bytes, external_aad: bytes) -> bytes:
     """Signs a payload and returns the untagged COSE_Sign1, its signature brought to the lower half."""
+    protected = _protected(typ, kid)
+    signature = p256.low_s(signer.sign(_to_be_signed(protected, external_aad, payload)))
+    return b"\x84" + encode(protected) + b"\xa0" + encode(payload) + b"\x58\x40" + signature
+
+
+@lru_cache(maxsize=256)
+def _protected(typ: int, kid: bytes | None) -> bytes:
+    """The protected header as it stands in everything of one type that one key signs."""
     header: dict[int, Value] = {_ALG: ALGORITHM, _TYP: typ}
     if kid is not None:
         if len(kid) != KID_BYTES:
             raise ValueError("a key id has four bytes")
         header[_KID] = kid
-    protected = encode(header)
-    signature = p256.low_s(signer.sign(_to_be_signed(protected, external_aad, payload)))
-    return b"\x84" + encode(protected) + b"\xa0" + encode(payload) + b"\x58\x40" + signature
+    return encode(header)
 
 
 def read_sign1(data: bytes, at: int = 0) -> tuple[Sign1, int]:

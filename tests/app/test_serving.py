@@ -12,7 +12,9 @@ from app.serving import config, serve_forever
 
 
 def test_a_resting_connection_is_closed_by_whoever_stands_before_us() -> None:
-    assert config(Litestar(openapi_config=None), "127.0.0.1", 0).timeout_keep_alive > 60  # nginx's upstream default
+    assert (
+        config(Litestar(openapi_config=None), "127.0.0.1", 0).timeout_keep_alive > 60
+    )  # nginx's upstream default
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="uvloop does not run there")
