@@ -4,7 +4,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, lru_cache
 from pathlib import Path
@@ -279,19 +279,25 @@ class Likeness:
 def compare(one: Traits, other: Traits, by: Weights | None = None) -> Likeness:
     """How alike two identities are, in the order of their names that fits better."""
     by = by or weights()
-    straight = _likeness(one.families, one.given, one, other, by, 0.0)
+    straight = _likeness(one, other, by, 0.0)
     if not one.given or not other.given:
         return straight
-    crossed = _likeness((one.given,), one.families[0] if one.families else (), one, other, by, by.swapped)
-    return crossed if crossed.score > straight.score else straight
+    if straight.levels[Field.FAMILY_NAME] is straight.levels[Field.GIVEN_NAME] is Level.EXACT:
+        return straight
+    # Either may be the one whose names stand in the wrong order.
+    crossed = (_likeness(_swapped(one), other, by, by.swapped), _likeness(one, _swapped(other), by, by.swapped))
+    return max(straight, *crossed, key=lambda likeness: likeness.score)
 
 
-def _likeness(  # noqa: PLR0917
-    families: Sequence[Name], given: Name, one: Traits, other: Traits, by: Weights, penalty: float
-) -> Likeness:
+def _swapped(one: Traits) -> Traits:
+    """The same with its names exchanged: given for family, and the first family name for given."""
+    return replace(one, families=(one.given,), given=one.families[0] if one.families else ())
+
+
+def _likeness(one: Traits, other: Traits, by: Weights, penalty: float) -> Likeness:
     levels = {
-        Field.FAMILY_NAME: _best(families, other.families),
-        Field.GIVEN_NAME: _given(given, other.given),
+        Field.FAMILY_NAME: _best(one.families, other.families),
+        Field.GIVEN_NAME: _given(one.given, other.given),
         Field.BIRTH_DATE: _births(one.birth, other.birth),
         Field.ADDRESS: _addresses(one.address, other.address),
     }
@@ -322,13 +328,14 @@ def _family(one: Name, other: Name) -> Level:
 def _given(one: Name, other: Name) -> Level:
     if not one or not other or not _comparable(one, other):
         return Level.UNKNOWN
-    words, others = [word.letters for word in one], [word.letters for word in other]
-    short, long = sorted((words, others), key=len)
+    first, second = one[0].letters, other[0].letters
+    words, others = {word.letters for word in one}, {word.letters for word in other}
     # Not everybody writes all of their names; but whoever writes another second name may be the twin.
-    if _joined(one) == _joined(other) or (short[0] == long[0] and set(short) <= set(long)):
+    if _joined(one) == _joined(other) or (first == second and (words <= others or others <= words)):
         return Level.EXACT
-    initial = len(short[0]) == 1 and long[0].startswith(short[0])
-    if initial or set(words) & set(others) or _sounds_alike(one[:1], other[:1]):
+    letter, name = sorted((first, second), key=len)
+    initial = len(letter) == 1 and name.startswith(letter)
+    if initial or words & others or _sounds_alike(one[:1], other[:1]):
         return Level.CLOSE
     return Level.DIFFERS
 
