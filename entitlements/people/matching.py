@@ -285,7 +285,10 @@ def compare(one: Traits, other: Traits, by: Weights | None = None) -> Likeness:
     if straight.levels[Field.FAMILY_NAME] is straight.levels[Field.GIVEN_NAME] is Level.EXACT:
         return straight
     # Either may be the one whose names stand in the wrong order.
-    crossed = (_likeness(_swapped(one), other, by, by.swapped), _likeness(one, _swapped(other), by, by.swapped))
+    crossed = (
+        _likeness(_swapped(one), other, by, by.swapped),
+        _likeness(one, _swapped(other), by, by.swapped),
+    )
     return max(straight, *crossed, key=lambda likeness: likeness.score)
 
 

@@ -331,6 +331,41 @@ def test_a_sign_beyond_the_basic_plane_may_be_escaped():
     assert jose.verify(_token(_header(), b'{"x":"\\ud83d\\ude00"}'), OURS, typ=TYP).claims == {"x": "😀"}
 
 
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(_JSON, st.booleans(), st.sampled_from([None, (",", ":")]))
+def test_json_means_the_same_however_it_is_written(value, ascii_only, separators):
+    octets = json.dumps(value, ensure_ascii=ascii_only, separators=separators).encode(
+        "utf-8", "surrogatepass"
+    )
+    sound = "NaN" not in repr(value) and "nan" not in repr(value) and "inf" not in repr(value)
+    try:
+        read = jose.read_json(octets)
+    except ValueError:
+        assert not sound or any(
+            "\ud800" <= sign <= "\udfff" for sign in json.dumps(value, ensure_ascii=False)
+        )
+    else:
+        assert json.dumps(read) == json.dumps(value)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["a", "b"]), st.integers(), min_size=1), st.integers(), st.integers(0, 1)
+)
+def test_a_name_that_stands_twice_is_refused_wherever_it_stands(members, again, at):
+    written = ",".join(
+        f'"{name}":{value}' for name, value in [*members.items(), (next(iter(members)), again)]
+    )
+    for text in ("{" + written + "}", '[[{"x":{' + written + "}}]]")[at:]:
+        with pytest.raises(ValueError, match="twice"):
+            jose.read_json(text.encode())
+
+
 def test_a_refusal_repeats_nothing_of_the_token():
     token = _token(_header(kid="Anna Muster"), {"name": "Anna Muster"})
     with pytest.raises(TokenRefused) as refused:

@@ -9,9 +9,8 @@ from typing import Final
 
 import msgspec
 
-from core.jose import Claims
+from core.jose import Claims, b64url, b64url_octets
 from issuers.credentials.sdjwt.disclosing import DOTS, SD, SD_ALG
-from issuers.credentials.sdjwt.jws import b64url, b64url_octets
 
 HASH: Final = "sha-256"
 

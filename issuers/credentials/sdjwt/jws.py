@@ -1,84 +1,19 @@
 """Compact ES256 tokens for this package's hot path: as strict as core/jose, and without parsing a header twice."""
 
-import binascii
 import functools
-import json
-import math
-from typing import Final, NamedTuple, Never
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from core import p256
-from core.jose import Claims
+from core.jose import Claims, read_json, unb64url
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 
 ALGORITHM: Final = "ES256"
 """The one algorithm that is taken: HAIP asks every wallet and issuer for it, and a choice would be an attack."""
 
-# Of the two alphabets only the URL-safe one is read: its two letters are exchanged, the others' made unreadable.
-_READING = bytes.maketrans(b"-_+/=", b"+/!!!")
-_WRITING = bytes.maketrans(b"+/", b"-_")
-# The last character carries bits beyond the last byte; only the one that has them all zero is canonical.
-_LAST = {2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
-_PADDING = (b"", b"", b"==", b"=")
-
 # They bring a key along, point to one, or change what was signed (RFC 8725 §3.1); a token chooses none of that.
 _NEVER = frozenset({"jku", "x5u", "jwk", "crit", "b64", "zip"})
-
-
-def unb64url(text: str) -> bytes:
-    """The bytes of a base64url text; ValueError for padding, foreign characters and stray bits at the end."""
-    octets = text.encode("ascii")
-    rest = len(octets) % 4
-    if rest and (rest == 1 or octets[-1] not in _LAST[rest]):
-        raise ValueError("this is not base64url in its one form")
-    return binascii.a2b_base64(octets.translate(_READING) + _PADDING[rest], strict_mode=True)
-
-
-def b64url(octets: bytes) -> str:
-    """base64url without padding."""
-    return b64url_octets(octets).decode("ascii")
-
-
-def b64url_octets(octets: bytes) -> bytes:
-    """The same, as the bytes that are hashed and signed."""
-    return binascii.b2a_base64(octets, newline=False).translate(_WRITING, b"=")
-
-
-def read_json(octets: bytes) -> object:
-    """A JSON value; ValueError where a name stands twice, a number is none, or text has no encoding."""
-    value: object
-    try:
-        text = octets.decode()
-        value, end = _DECODER.raw_decode(text)
-        if end != len(text):
-            value = _DECODER.decode(text)  # space before or after it is JSON too; anything else is not
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no encoding
-    except RecursionError:
-        raise ValueError("this is nested too deeply") from None
-    return value
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    read = dict(pairs)
-    if len(read) != len(pairs):
-        raise ValueError("a name stands twice")
-    return read
-
-
-def _no_constant(_name: str) -> Never:
-    raise ValueError("this is no JSON number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("this number is too large")
-    return number
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
 
 
 class Token(NamedTuple):

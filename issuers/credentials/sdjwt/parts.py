@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from issuers.credentials.sdjwt.jws import read_json
+from core.jose import read_json
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 
 LONGEST: Final = 128 * 1024

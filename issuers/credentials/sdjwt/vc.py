@@ -8,7 +8,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from core.jose import Claims
+from core.jose import Claims, b64url
 from issuers.credentials.sdjwt.disclosing import without_digests
 from issuers.credentials.sdjwt.issue import (
     NO_DECOYS,
@@ -18,7 +18,7 @@ from issuers.credentials.sdjwt.issue import (
     seal_header,
     sign_concealed,
 )
-from issuers.credentials.sdjwt.jws import ALGORITHM, b64url
+from issuers.credentials.sdjwt.jws import ALGORITHM
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 from issuers.status.rules import Reference, StatusListRefused, read_reference
 

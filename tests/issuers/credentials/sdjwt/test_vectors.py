@@ -7,11 +7,10 @@ import pytest
 import yaml
 
 from core import p256
-from core.jose import Key, read_jwk
+from core.jose import Key, read_jwk, unb64url
 from issuers.credentials.sdjwt import vc
 from issuers.credentials.sdjwt.disclosing import digest, hash_of
 from issuers.credentials.sdjwt.issue import conceal, seal_header, sign_concealed
-from issuers.credentials.sdjwt.jws import unb64url
 from issuers.credentials.sdjwt.keybinding import Binding
 from issuers.credentials.sdjwt.reasons import Reason
 from issuers.credentials.sdjwt.verify import Accepted, Expected, KnownKeys, Refused, verify
