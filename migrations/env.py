@@ -46,10 +46,12 @@ def _run(connection: Connection) -> None:
 async def _online() -> None:
     url = context.config.get_main_option("sqlalchemy.url") or os.environ.get("CITYCARD_DATABASE_URL")
     database = Database(url or Settings().database_url)
-    async with database.engine.connect() as connection:
-        await connection.run_sync(_run)
-        await connection.commit()
-    await database.dispose()
+    try:
+        async with database.engine.connect() as connection:
+            await connection.run_sync(_run)
+            await connection.commit()
+    finally:
+        await database.dispose()
 
 
 asyncio.run(_online())
