@@ -110,8 +110,10 @@ async def _prepare(url: str, table: str) -> None:
     await connection.execute(
         f"CREATE TABLE {table} (id uuid PRIMARY KEY, list int NOT NULL, index int NOT NULL, token bytea NOT NULL)"
     )
-    # Signatures and digests cannot be pressed together; to try costs as much as to sign.
-    await connection.execute(f"ALTER TABLE {table} ALTER COLUMN token SET STORAGE EXTERNAL")
+    # Signatures and digests cannot be pressed together, and to try costs as much as to sign; a page holds three.
+    await connection.execute(
+        f"ALTER TABLE {table} ALTER COLUMN token SET STORAGE EXTERNAL, SET (toast_tuple_target = 8160)"
+    )
     await connection.close()
 
 
