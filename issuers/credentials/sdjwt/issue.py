@@ -51,12 +51,10 @@ def draw(salts: int, decoys: int) -> tuple[Iterator[str], Iterator[str]]:
     """So many salts and so many digests of nothing, from one call for randomness."""
     octets = os.urandom(salts * _SALT_BYTES + decoys * _DECOY_BYTES)
     text = b64url(octets[: salts * _SALT_BYTES])
+    drawn = [octets[at : at + _DECOY_BYTES] for at in range(salts * _SALT_BYTES, len(octets), _DECOY_BYTES)]
     return (
         (text[at : at + _SALT_CHARACTERS] for at in range(0, len(text), _SALT_CHARACTERS)),
-        (
-            _digest(octets[at : at + _DECOY_BYTES])
-            for at in range(salts * _SALT_BYTES, len(octets), _DECOY_BYTES)
-        ),
+        iter(_digests([_sha256(one).digest() for one in drawn])),
     )
 
 
@@ -98,8 +96,10 @@ def seal_header(header: Mapping[str, object]) -> str:
 _sha256 = hashlib.sha256
 
 
-def _digest(octets: bytes) -> str:
-    return b64url(_sha256(octets).digest())
+def _digests(found: Sequence[bytes]) -> list[str]:
+    """Digests of 32 bytes as base64url. With a byte behind each they are one text to cut: 44 characters, 43 of it."""
+    text = b64url(b"\0".join((*found, b"")))
+    return [text[at : at + 43] for at in range(0, len(text), 44)]
 
 
 class _Needed:
@@ -160,16 +160,17 @@ class _Hiding:
 
     def members(self, members: Mapping[str, object]) -> dict[str, object]:
         plain: dict[str, object] = {}
-        digests: list[str] = []
+        hidden: list[bytes] = []
         for name, value in members.items():
             if type(value) is Disclosable:
                 inner = value.value
                 if type(inner) is not str:
                     inner = self.value(inner)
-                digests.append(self.hide([next(self._salts), name, inner]))
+                hidden.append(self.hide([next(self._salts), name, inner]))
             else:
                 plain[name] = self.value(value)
-        if digests:
+        if hidden:
+            digests = _digests(hidden)
             if self._fill.objects:
                 digests += self.fill(len(digests), self._fill.objects)
             # Sorted, their order says nothing about the order of the claims, and not which are decoys.
@@ -183,7 +184,8 @@ class _Hiding:
         for element in elements:
             if type(element) is Disclosable:
                 value = self.value(element.value)
-                shown.append({DOTS: self.hide([next(self._salts), value])})
+                [digest] = _digests([self.hide([next(self._salts), value])])
+                shown.append({DOTS: digest})
                 hidden += 1
             else:
                 shown.append(self.value(element))
@@ -198,11 +200,12 @@ class _Hiding:
             return self.elements(value)
         return value
 
-    def hide(self, contents: list[object]) -> str:
+    def hide(self, contents: list[object]) -> bytes:
+        """The digest of these contents, whose disclosure goes to the holder."""
         # The characters are what is hashed, so they are written once, as bytes.
         disclosure = b64url_octets(self._encode(contents))
         self.disclosures.append(disclosure.decode("ascii"))
-        return b64url_octets(_sha256(disclosure).digest()).decode("ascii")
+        return _sha256(disclosure).digest()
 
     def fill(self, hidden: int, fill: int) -> list[str]:
         return [next(self._decoys) for _ in range(fill - hidden)]
