@@ -32,14 +32,14 @@ def application(house: House) -> Litestar:
     """Both doors, and nothing else: as lean as a door whose time counts, such as that of the check."""
 
     @asgi("/issue")
-    async def issue(_scope: Scope, receive: Receive, send: Send) -> None:
+    async def issue(scope: Scope, receive: Receive, send: Send) -> None:
         asked = _WANTED.decode(await _body(receive))
         holder = read_jwk(asked.holder).public
         assert isinstance(holder, ec.EllipticCurvePublicKey)
         await _answer(send, {"credential": house.issue(asked.claims, holder)})
 
     @asgi("/verify")
-    async def check(_scope: Scope, receive: Receive, send: Send) -> None:
+    async def check(scope: Scope, receive: Receive, send: Send) -> None:
         asked = _SHOWN.decode(await _body(receive))
         said = verify(asked.presentation, house.trust, house.expected, house.now)
         assert isinstance(said, Accepted), said
