@@ -3,11 +3,12 @@
 A run looks first whose facts have turned, then compares what the rules say today with what they said, for
 everybody at once, and writes down whom that concerns: those for whom something is another, those whose day has
 come, and those whom an older state of the rules judged. These are judged one by one by the interpreter, which
-knows reasons and days, and written by the thousand, one transaction each. So a run shows how far it is, can be
-stopped and taken up again, and loses nothing when a machine stops in its middle.
+knows reasons and days, and written by the thousand, one transaction each, on PostgreSQL by several processes side by
+side. So a run shows how far it is, can be stopped and taken up again, and loses nothing when a machine stops in its
+middle.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -52,6 +53,8 @@ from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
 STEP = "decisions.run"
 AT_ONCE = 1_000
 """Persons who are judged in one transaction."""
+LANES = 4
+"""How many may judge side by side, where the database lets several write."""
 TURNED = 1_000
 """Persons whose rows are derived anew in one transaction."""
 STEPS = 5
@@ -135,7 +138,7 @@ async def begin(session: AsyncSession, *, cause: str, now: datetime, settings: S
     run = Run(cause=cause, on_day=day_of(now, settings.zone), started_at=now, moved_at=now)
     session.add(run)
     await session.flush()
-    await _owe(session, run, now)
+    await _owe(session, run, now, [0])
     return run
 
 
@@ -206,7 +209,7 @@ async def step(
     """The job that takes a run one step further, and owes the next one."""
     if await advance(session, UUID(str(payload["run_id"])), now=now, settings=settings, meant=meant):
         run = await get(session, UUID(str(payload["run_id"])))
-        await _owe(session, run, now)
+        await _owe(session, run, now, [int(payload.get("lane", 0))])
 
 
 async def advance(
@@ -217,23 +220,34 @@ async def advance(
     settings: Settings,
     meant: Meant = nothing_meant,
 ) -> bool:
-    """Takes a run one step further in the caller's transaction; False when nothing is left to do for now.
+    """Takes a run one step further in the caller's transaction; False when nothing is left to do here for now.
 
-    After a crash the next step begins where the last committed one ended.
+    After a crash the next step begins where the last committed one ended. Several may judge side by side: each takes
+    persons of its own, and who finds nobody left that nobody else has taken says False.
     """
-    run = await _locked(session, run_id)
+    run = await get(session, run_id)
     if run.state is not RunState.RUNNING:
         return False
+    if run.persons:
+        return await _judge(session, run, now=now, settings=settings)
+    return await _look(session, run_id, now=now, settings=settings, meant=meant)
+
+
+async def _look(
+    session: AsyncSession, run_id: UUID, *, now: datetime, settings: Settings, meant: Meant
+) -> bool:
+    """Looks at everybody, which one does alone."""
+    run = await _locked(session, run_id)
+    if run.state is not RunState.RUNNING or run.persons:
+        return run.state is RunState.RUNNING
     today = day_of(now, settings.zone)
     run.moved_at = now
-    if run.persons == 0:
-        if not await _turn_facts(session, run, today):
-            await _compare(session, run, today, now=now, settings=settings, meant=meant)
-    elif not await _judge(session, run, now=now, settings=settings):
-        run.state, run.finished_at = RunState.FINISHED, now
-        note(session, None, "assessment-run.finished", ("run", run.id), now=now, persons=run.done)
+    if not await _turn_facts(session, run, today):
+        await _compare(session, run, today, now=now, settings=settings, meant=meant)
     session.add(run)
     await session.flush()
+    if run.state is RunState.RUNNING and run.total > AT_ONCE:
+        await _owe(session, run, now)
     return run.state is RunState.RUNNING
 
 
@@ -391,18 +405,20 @@ async def stale(session: AsyncSession) -> list[ColumnElement[bool]]:
 
 
 async def _judge(session: AsyncSession, run: Run, *, now: datetime, settings: Settings) -> bool:
-    """Judges the next persons of the list; False when nobody is left."""
+    """Judges the next persons of the list whom nobody else has taken; False when there are none."""
     rows = await session.execute(
         select(col(RunPerson.person_id), col(RunPerson.essence))
         .where(col(RunPerson.run_id) == run.id)
         .order_by(col(RunPerson.rank), col(RunPerson.person_id))
         .limit(AT_ONCE)
+        .with_for_update(skip_locked=True)
     )
     some = {person_id: essence for person_id, essence in rows}  # noqa: C416
     if not some:
+        await _finish(session, run.id, now)
         return False
     # Everybody whom something concerns is on the list by themselves.
-    done = await assess(session, some, now=now, settings=settings, cause=run.cause, alone=True)
+    judged = await assess(session, some, now=now, settings=settings, cause=run.cause, alone=True)
     same_day = day_of(now, settings.zone) == run.on_day
     kept = [{"person_id": one, "essence": said} for one, said in some.items()] if same_day else []
     if kept:
@@ -412,13 +428,42 @@ async def _judge(session: AsyncSession, run: Run, *, now: datetime, settings: Se
         .where(col(RunPerson.run_id) == run.id, among(col(RunPerson.person_id), list(some)))
         .execution_options(synchronize_session=False)
     )
-    run.done += len(some)
-    run.decisions += done.decisions
+    # Counted at the very end: who counts makes all others wait until they have committed.
+    await session.execute(
+        update(Run)
+        .where(col(Run.id) == run.id)
+        .values(
+            done=col(Run.done) + len(some),
+            decisions=col(Run.decisions) + judged.decisions,
+            moved_at=now,
+        )
+        .execution_options(synchronize_session=False)
+    )
     return True
 
 
-async def _owe(session: AsyncSession, run: Run, now: datetime) -> None:
-    await enqueue(session, STEP, {"run_id": str(run.id)}, run_at=now, once=f"{STEP}:{run.id}")
+async def _finish(session: AsyncSession, run_id: UUID, now: datetime) -> None:
+    """Ends a run of which nobody is left, not even with somebody else who is at it."""
+    left = await session.execute(
+        select(col(RunPerson.person_id)).where(col(RunPerson.run_id) == run_id).limit(1)
+    )
+    if left.first() is not None:
+        return
+    run = await _locked(session, run_id)
+    if run.state is RunState.RUNNING:
+        run.state, run.finished_at, run.moved_at = RunState.FINISHED, now, now
+        note(session, None, "assessment-run.finished", ("run", run.id), now=now, persons=run.done)
+        session.add(run)
+        await session.flush()
+
+
+async def _owe(session: AsyncSession, run: Run, now: datetime, lanes: Iterable[int] | None = None) -> None:
+    """Owes the next step in these lanes, or in all: as many processes can judge side by side."""
+    if lanes is None:
+        lanes = range(1 if session.get_bind().dialect.name == "sqlite" else LANES)
+    for lane in lanes:
+        payload = {"run_id": str(run.id), "lane": lane}
+        await enqueue(session, STEP, payload, run_at=now, once=f"{STEP}:{run.id}:{lane}")
 
 
 async def _locked(session: AsyncSession, run_id: UUID) -> Run:

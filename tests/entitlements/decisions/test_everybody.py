@@ -1,5 +1,6 @@
 """Everybody is assessed at once: only who is concerned is judged, much is held, and nothing is lost on the way."""
 
+import asyncio
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from core.access.rules import Caller, Channel, Method, PrincipalKind, Role
+from core.jobs.models import Job
 from core.settings import Settings
 from entitlements.decisions import everybody
 from entitlements.decisions.everybody import RunNotOpen, RunUnderWay
@@ -119,6 +121,49 @@ async def test_a_run_is_stopped_and_taken_up_again_without_loss(
     assert [len(await city.decisions(person)) for person in people] == [
         len(await city.decisions(people[0]))
     ] * 5
+
+
+async def test_several_judge_side_by_side_and_each_person_once(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(everybody, "AT_ONCE", 2)
+    people = [await city.person(ADULT, sgb2=True) for _ in range(9)]
+    await learned(city, *people)
+    begun = await run_of(city, steps=1)
+    lanes = await asyncio.gather(*(go_on(city, begun.id) for _ in range(3)))
+    run = await go_on(city, begun.id)
+    assert (run.state, run.done, run.total) == (RunState.FINISHED, 9, 9)
+    assert run.decisions == await count(city, Decision)
+    assert await count(city, Assessed) == 9
+    assert all(lane.id == run.id for lane in lanes)
+
+
+async def test_nobody_finishes_a_run_while_somebody_else_is_at_its_last_persons(city: City) -> None:
+    people = [await city.person(ADULT, sgb2=True) for _ in range(3)]
+    await learned(city, *people)
+    begun = await run_of(city, steps=1)
+    if not city.database.is_sqlite:  # where one writes at a time, nobody is beside anybody
+        async with city.database.engine.connect() as elsewhere:
+            at_it = (
+                select(col(RunPerson.person_id)).where(col(RunPerson.run_id) == begun.id).with_for_update()
+            )
+            await elsewhere.execute(at_it)
+            meanwhile = await go_on(city, begun.id)
+            assert (meanwhile.state, meanwhile.done) == (RunState.RUNNING, 0)
+    run = await go_on(city, begun.id)
+    assert (run.state, run.done) == (RunState.FINISHED, 3)
+
+
+async def test_the_steps_of_a_run_are_owed_in_as_many_lanes_as_can_write(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(everybody, "AT_ONCE", 2)
+    people = [await city.person(ADULT, sgb2=True) for _ in range(5)]
+    await learned(city, *people)
+    await run_of(city, steps=1)
+    async with city.database.reading() as session:
+        owed = await session.execute(select(func.count()).where(col(Job.kind) == everybody.STEP))
+        assert owed.scalar_one() == (1 if city.database.is_sqlite else everybody.LANES)
 
 
 async def test_a_run_that_would_end_too_much_waits_for_a_person(
