@@ -318,6 +318,8 @@ class Parser:
     def options(self, item: Node) -> tuple[t.Literal, ...]:
         self.expect("[", "list-form")
         found: list[t.Literal] = []
+        if self.word.text == "," and self.words[self.position + 1].text == "]":
+            self.take()
         while not self.accept("]"):
             place = self.word
             node = self.make(place, lambda: self.towards(self.unary(), item))

@@ -80,7 +80,8 @@ def unquote(word: Word) -> str:
     raw = word.kind == "raw"
     body = word.text[1:] if raw else word.text
     width = 3 if body[:3] in {"'''", '"""'} and len(body) > 5 else 1
-    body = body[width:-width]
+    # A line ends with \n however the text was written down, as in CEL; what is escaped stays as it is.
+    body = body[width:-width].replace("\r\n", "\n").replace("\r", "\n")
     return body if raw else _ESCAPES.sub(_escape, body)
 
 

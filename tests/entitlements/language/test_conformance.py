@@ -54,6 +54,7 @@ STRINGS = [
     (r"r'\n'", r"\n"), (r"R'\x41'", r"\x41"), (r'r"\u0041"', r"\u0041"),
     ("'''a'b\"c'''", "a'b\"c"), ('"""a\'b"c"""', "a'b\"c"), ("'''\na\n'''", "\na\n"), ("''''a'''", "'a"),
     ("''''''", ""), ('""""""', ""), ("'''a\\'''b'''", "a'''b"),
+    ("'''a\r\nb\rc\n\rd'''", "a\nb\nc\n\nd"), ('r"""a\r\n"""', "a\n"), ("'''a\\r\\n'''", "a\r\n"),
     (r"'\400'", ERROR), (r"'\8'", ERROR), (r"'\1'", ERROR), (r"'\x4'", ERROR), (r"'\u004'", ERROR),
     (r"'\U0011FFFF'", ERROR), (r"'\ud800'", ERROR), (r"'\U0000d800'", ERROR), (r"'\s'", ERROR), (r"'\ '", ERROR),
     ("'a\nb'", ERROR), ("'a\rb'", ERROR), ("'a\\\nb'", ERROR), ("'a", ERROR), ("'a\"", ERROR), ("`a`", ERROR),
@@ -101,7 +102,7 @@ COMPARISONS = [
     ("1 + 1 == 2", True), ("2 == 1 + 1", True), ("1 < 2 && 2 < 3", True), ("1 < 2 < 3", ERROR),
     ("1 in [1, 2, 3]", True), ("4 in [1, 2, 3]", False), ("1 in []", False), ("'b' in ['a', 'b']", True),
     ("'B' in ['a', 'b']", False), ("true in [false]", False), ("!(1 in [2])", True), ("1 + 1 in [2]", True),
-    ("1 in [1, 2,]", True), ("-1 in [-1]", True), ("1 in [1] == true", True), ("'a' in [1]", ERROR), ("1 in 1", ERROR),
+    ("1 in [1, 2,]", True), ("1 in [,]", False), ("1 in [,1]", ERROR), ("1 in [1,,]", ERROR), ("-1 in [-1]", True), ("1 in [1] == true", True), ("'a' in [1]", ERROR), ("1 in 1", ERROR),
 ]  # fmt: skip
 SHAPES = [
     ("1 +\n2", 3), ("1\t+\f2\r\n", 3), ("// a remark\n1", 1), ("1 // a remark", 1), ("1 + // a\n// b\n 2", 3),
