@@ -27,6 +27,7 @@ from core import errors, idempotency
 from core.access.doorkeeper import Doorkeeper
 from core.access.middleware import LOOK, Authentication, reads_only
 from core.access.rules import Caller
+from core.body import Asked
 from core.clock import Clock, SystemClock, day_of
 from core.database import Database, Look
 from core.errors import NotSignedIn
@@ -157,6 +158,7 @@ def build(max_body: int, more_doors: Sequence[Router] = ()) -> House:
         },
         exception_handlers={**errors.HANDLERS, AlreadyAnswered: idempotency.replay},
         before_send=[_protect],
+        request_class=Asked,
         response_class=Answer,
         request_max_body_size=max_body,
         openapi_config=OpenAPIConfig(

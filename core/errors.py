@@ -1,5 +1,6 @@
 """What callers can get wrong, and how HTTP is told of it (RFC 9457): the only module that knows both."""
 
+import re
 import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -136,14 +137,28 @@ def _domain(_request: Request[Any, Any, Any], error: DomainError) -> ProblemResp
     return problem(error.status, error.slug, error.title, error.detail, error.headers, **error.extra)
 
 
+_MISSING = re.compile(r"Missing required \w+ parameter '([^']+)'")
+_MOST = 100  # errors that one answer lists; whoever sends a list of thousands has made one of them often
+
+
 def _validation(_request: Request[Any, Any, Any], error: ValidationException) -> ProblemResponse:
     # Only where and why: the value itself may be personal and never travels back.
     wrong: list[dict[str, str]] = []
     if isinstance(error.extra, list):
-        for entry in error.extra:
-            if isinstance(entry, dict):
-                wrong.append({"at": str(entry.get("key", "")), "why": str(entry.get("message", ""))[:200]})
+        wrong = [_wrong(entry) for entry in error.extra[:_MOST] if isinstance(entry, dict)]
+    elif missing := _MISSING.match(error.detail):
+        wrong = [{"at": missing[1], "why": "Field required"}]
     return problem(400, "invalid-input", "The input is not of the described form", errors=wrong)
+
+
+def _wrong(entry: Mapping[str, Any]) -> dict[str, str]:
+    at, why = str(entry.get("key", "")), str(entry.get("message", ""))
+    if at == "data" and why == "'data'":
+        # A name of the framework's, not of anything that a caller sent or left out.
+        return {"at": "", "why": "The body is missing"}
+    if why.startswith("Invalid enum value"):
+        why = "Not one of the described values"
+    return {"at": at[:100], "why": why[:200]}
 
 
 _SLUGS = {
@@ -158,7 +173,7 @@ _SLUGS = {
 }
 
 
-def _http(_request: Request[Any, Any, Any], error: HTTPException) -> ProblemResponse:
+def _http(request: Request[Any, Any, Any], error: HTTPException) -> ProblemResponse:
     status = error.status_code
     slug = _SLUGS.get(status, "http-" + str(status))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -166,7 +181,14 @@ def _http(_request: Request[Any, Any, Any], error: HTTPException) -> ProblemResp
     title = {e.status: e.title for e in (BadRequest, NotSignedIn, NotAllowed, NotFound, TooLarge)}.get(
         status, HTTPStatus(status).phrase
     )
-    return problem(status, slug, title, headers=error.headers)
+    detail = _most_bytes(request) if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else None
+    return problem(status, slug, title, detail, headers=error.headers)
+
+
+def _most_bytes(request: Request[Any, Any, Any]) -> str | None:
+    handler = request.scope.get("route_handler")
+    most = None if handler is None else handler.resolve_request_max_body_size()
+    return f"at most {most} bytes are taken here" if isinstance(most, int) else None
 
 
 def _integrity(_request: Request[Any, Any, Any], _error: IntegrityError) -> ProblemResponse:
@@ -175,8 +197,8 @@ def _integrity(_request: Request[Any, Any, Any], _error: IntegrityError) -> Prob
 
 
 def _too_deep(_request: Request[Any, Any, Any], _error: RecursionError) -> ProblemResponse:
-    # JSON whose brackets go deeper than a parser can follow; nothing that we describe is nested like that.
-    return problem(400, "invalid-input", "The input is not of the described form")
+    # Input whose brackets go deeper than a parser can follow; nothing that we describe is nested like that.
+    return problem(400, "invalid-input", "The input is not of the described form", "it is nested too deep")
 
 
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> ProblemResponse:
