@@ -2,18 +2,22 @@
 
 python -m bench.explaining [--persons 300] [--rounds 5]
 
-Both are asked through ASGI in this process, turn by turn, so that whoever else uses the machine slows both. Every
-request is about another person; the yardstick knows no sign-in, the real door does.
+Each is served by a process of its own as the city is (`app.serving`), and asked over HTTP on a connection that stays,
+turn by turn, so that whoever else uses the machine slows both. Every request is about another person; the yardstick
+knows no sign-in, the real door does.
 """
 
 import argparse
 import asyncio
+import http.client
+import multiprocessing
 import os
+import socket
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -22,10 +26,11 @@ from uuid import UUID
 
 from litestar import Litestar, get
 from litestar.params import FromPath
-from sqlalchemy import event, select
+from sqlalchemy import select
 from sqlmodel import SQLModel, col
 
 from app import create_app
+from app.serving import serve_forever
 from core.access.rules import Role
 from core.clock import FixedClock
 from core.database import Database
@@ -57,47 +62,11 @@ def bare(database: Database) -> Litestar:
 
 
 @dataclass(frozen=True)
-class Answered:
-    """What a request took: seconds by the clock, seconds that this process was busy, bytes of the answer."""
-
-    took: float
-    busy: float
-    length: int
-
-
-async def asked(application: Litestar, path: str, headers: Sequence[tuple[bytes, bytes]]) -> Answered:
-    """One request, from its arrival until the answer has left the application."""
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
-        "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b"", "headers": list(headers),
-        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "extensions": {},
-    }  # fmt: skip
-    status, length = 0, 0
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Any) -> None:
-        nonlocal status, length
-        if message["type"] == "http.response.start":
-            status = message["status"]
-        else:
-            length += len(message.get("body", b""))
-
-    begun, busy = time.perf_counter(), time.process_time()
-    await application(scope, receive, send)  # type: ignore[arg-type]
-    took, busy = time.perf_counter() - begun, time.process_time() - busy
-    if status != 200:
-        raise RuntimeError(f"{path} answered {status}")
-    return Answered(took, busy, length)
-
-
-@dataclass(frozen=True)
 class Question:
     """One decision of one person, and the cookie of whoever asks."""
 
     path: str
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: dict[str, str]
 
 
 async def fill(city: City, vault: MemoryVault, persons: int) -> list[Question]:
@@ -123,65 +92,102 @@ async def fill(city: City, vault: MemoryVault, persons: int) -> list[Question]:
         if decision is None:
             continue
         headers = await sign_in(city.database, vault, city.clock.now(), Role.CITIZEN, person_id=person)
-        questions.append(
-            Question(
-                f"/v1/decisions/{decision}",
-                ((b"cookie", headers["Cookie"].encode()), (b"host", b"localhost")),
-            )
-        )
+        questions.append(Question(f"/v1/decisions/{decision}", {"Cookie": headers["Cookie"]}))
     return questions
 
 
+class Served:
+    """An application in a process of its own, and one connection to it."""
+
+    def __init__(self, make: Callable[[], Litestar]) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        fork = multiprocessing.get_context("fork")
+        self.process = fork.Process(target=lambda: serve_forever(make(), "127.0.0.1", self.port))
+        self.process.start()
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        for _ in range(200):
+            try:
+                self.connection.connect()
+                break
+            except OSError:
+                time.sleep(0.05)
+
+    def ask(self, path: str, headers: Mapping[str, str]) -> tuple[float, int]:
+        """Seconds from the request to the last byte of its answer, and how long that is."""
+        begun = time.perf_counter()
+        self.connection.request("GET", path, headers=dict(headers))
+        answer = self.connection.getresponse()
+        length = len(answer.read())
+        took = time.perf_counter() - begun
+        if answer.status != 200:
+            raise RuntimeError(f"{path} answered {answer.status}")
+        return took, length
+
+    def busy(self) -> float:
+        """Seconds of processor time so far."""
+        said = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return sum(map(int, said[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> None:
+        self.connection.close()
+        self.process.terminate()
+        self.process.join(timeout=20)
+
+
 @dataclass(frozen=True)
-class Measured:
-    """Medians, and how many statements an explanation makes, signing in included."""
+class Row:
+    """Medians of one request by the clock, and the processor time of the whole, in seconds; bytes of an answer."""
 
-    bare: Answered
-    explained: Answered
-    statements: float
+    bare: float
+    explained: float
+    bare_busy: float
+    explained_busy: float
+    length: int
 
 
-async def measure(url: str, folder: Path, persons: int, rounds: int) -> Measured:
+def measure(url: str, folder: Path, persons: int, rounds: int) -> Row:
     """Fills a database, and asks both in turn."""
-    database = Database(url)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(SQLModel.metadata.create_all)
     settings = Settings(
         mode=Mode.TEST, database_url=url, vault_file=folder / "vault.json", status_size=4096, _env_file=None
     )
     clock, vault = FixedClock(NOON), MemoryVault()
-    questions = await fill(City(database, settings, clock), vault, persons)
-    plain, ours = bare(database), create_app(settings, clock, vault=vault, work=False)
-    statements = 0
 
-    def heard(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        nonlocal statements
-        statements += not statement.startswith("BEGIN")
+    async def prepare() -> list[Question]:
+        database = Database(url)
+        async with database.engine.begin() as connection:
+            await connection.run_sync(SQLModel.metadata.create_all)
+        found = await fill(City(database, settings, clock), vault, persons)
+        await database.dispose()
+        return found
 
-    yardstick: list[Answered] = []
-    explained: list[Answered] = []
-    for one in questions[:20]:
-        await asked(plain, one.path, one.headers)
-        await asked(ours, one.path + "/explanation", one.headers)
-    theirs: Database = ours.state.database
-    engine = (theirs._readers if theirs.is_sqlite else theirs.engine).sync_engine  # noqa: SLF001
-    event.listen(engine, "before_cursor_execute", heard)
-    for _ in range(rounds):
-        for one in questions:
-            yardstick.append(await asked(plain, one.path, one.headers))
-            explained.append(await asked(ours, one.path + "/explanation", one.headers))
-    event.remove(engine, "before_cursor_execute", heard)
-    await theirs.dispose()
-    await database.dispose()
-    return Measured(_median(yardstick), _median(explained), statements / len(explained))
-
-
-def _median(some: Sequence[Answered]) -> Answered:
-    return Answered(
-        statistics.median(one.took for one in some),
-        statistics.median(one.busy for one in some),
-        round(statistics.median(one.length for one in some)),
-    )
+    questions = asyncio.run(prepare())
+    plain = Served(lambda: bare(Database(url)))
+    ours = Served(lambda: create_app(settings, clock, vault=vault, work=False))
+    try:
+        yardstick: list[float] = []
+        explained: list[float] = []
+        lengths: list[int] = []
+        for turn in range(rounds + 1):
+            if turn == 1:  # the first round warms up
+                before = plain.busy(), ours.busy()
+                yardstick, explained, lengths = [], [], []
+            for one in questions:
+                yardstick.append(plain.ask(one.path, {})[0])
+                took, length = ours.ask(one.path + "/explanation", one.headers)
+                explained.append(took)
+                lengths.append(length)
+        return Row(
+            statistics.median(yardstick),
+            statistics.median(explained),
+            plain.busy() - before[0],
+            ours.busy() - before[1],
+            round(statistics.median(lengths)),
+        )
+    finally:
+        plain.close()
+        ours.close()
 
 
 def main() -> int:
@@ -201,15 +207,13 @@ def main() -> int:
                 "PostgreSQL": postgres.get_uri().replace("postgresql://", "postgresql+asyncpg://"),
             }
             print(
-                f"{'median of one request':22} {'bare':>8} {'explained':>10} {'ratio':>6}"
-                f" {'of CPU':>7} {'statements':>11} {'bytes':>6}"
+                f"{'median of one request':22} {'bare':>8} {'explained':>10} {'ratio':>6} {'of CPU':>7} {'bytes':>6}"
             )
             for name, url in urls.items():
-                found = asyncio.run(measure(url, folder, wanted.persons, wanted.rounds))
-                base, ours = found.bare, found.explained
+                row = measure(url, folder, wanted.persons, wanted.rounds)
                 print(
-                    f"{name:22} {1e3 * base.took:5.2f} ms {1e3 * ours.took:7.2f} ms {ours.took / base.took:6.2f}"
-                    f" {ours.busy / base.busy:7.2f} {found.statements:11.1f} {ours.length:6}"
+                    f"{name:22} {1e3 * row.bare:5.2f} ms {1e3 * row.explained:7.2f} ms"
+                    f" {row.explained / row.bare:6.2f} {row.explained_busy / row.bare_busy:7.2f} {row.length:6}"
                 )
         finally:
             postgres.cleanup()
