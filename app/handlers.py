@@ -62,6 +62,7 @@ def handlers(settings: Settings, vault: Vault) -> Mapping[str, Handler]:
             settings=settings,
             meant=entitlements.releases.service.meant_endings,
         ),
+        "decisions.asked": partial(entitlements.decisions.everybody.begin_asked, settings=settings),
         "grants.turn": partial(entitlements.grants.service.turn, settings=settings),
         "warnings.turn": partial(entitlements.grants.warnings.turn, settings=settings),
         "allowances.turn": partial(entitlements.grants.service.turn_allowances, settings=settings),

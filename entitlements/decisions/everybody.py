@@ -9,7 +9,7 @@ middle.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -50,7 +50,9 @@ from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.compiled import OUTCOME, CompiledBook, compile_book, due_on
 from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
 
-STEP = "decisions.run"
+STEP, ASKED = "decisions.run", "decisions.asked"
+WAIT = timedelta(minutes=1)
+"""After this time it is looked again whether a run has finished for which another one waits."""
 AT_ONCE = 1_000
 """Persons who are judged in one transaction."""
 LANES = 4
@@ -140,6 +142,34 @@ async def begin(session: AsyncSession, *, cause: str, now: datetime, settings: S
     await session.flush()
     await _owe(session, run, now, [0])
     return run
+
+
+async def ask_for(session: AsyncSession, *, cause: str, now: datetime, settings: Settings) -> None:
+    """Begins to assess everybody; while another run has not finished, as soon as it has."""
+    if await open_run(session) is None:
+        await begin(session, cause=cause, now=now, settings=settings)
+    else:
+        await enqueue(session, ASKED, {"cause": cause}, run_at=now + WAIT, once=f"{ASKED}:{cause}")
+
+
+async def begin_asked(
+    session: AsyncSession, payload: dict[str, Any], now: datetime, *, settings: Settings
+) -> None:
+    """The job that begins a run which had to wait for another one."""
+    await ask_for(session, cause=str(payload["cause"]), now=now, settings=settings)
+
+
+async def look_again(session: AsyncSession, person_ids: Iterable[UUID], today: date) -> None:
+    """Lets the next run judge these persons and everybody around them, whatever it finds of them."""
+    if (await session.execute(select(col(Verdict.person_id)).limit(1))).first() is None:
+        return  # of nobody was anything said yet
+    near = sorted(await facts.closure(session, person_ids))
+    await session.execute(
+        update(Verdict)
+        .where(among(col(Verdict.person_id), near))
+        .values(look_on=today)
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def open_run(session: AsyncSession) -> Run | None:
@@ -257,13 +287,7 @@ async def _turn_facts(session: AsyncSession, run: Run, today: date) -> bool:
     if not turned:
         return False
     await facts.refresh(session, turned, today)
-    near = sorted(await facts.closure(session, turned))
-    await session.execute(
-        update(Verdict)
-        .where(among(col(Verdict.person_id), near))
-        .values(look_on=today)
-        .execution_options(synchronize_session=False)
-    )
+    await look_again(session, turned, today)
     return True
 
 

@@ -16,6 +16,7 @@ from core.audit.service import note
 from core.clock import day_of
 from core.settings import Settings
 from core.vault import Vault
+from entitlements.decisions import everybody
 from entitlements.decisions.service import assess
 from entitlements.deliveries.checking import check, incomplete, mentioned, statistics, unreadable, waiting
 from entitlements.deliveries.models import RUNNING, About, Delivery, DeliverySubject, Mode, Phase, State
@@ -245,6 +246,8 @@ class _Work:
         await self.session.flush()
         # Whoever was linked while we were at work: their rows wait no longer.
         await take_up(self.session, self.vault, self.register, now=self.now, settings=self.settings)
+        if await self._everybody():
+            await everybody.ask_for(self.session, cause=self._cause, now=self.now, settings=self.settings)
         note(self.session, None, "delivery.applied", ("delivery", one.id), now=self.now, rows=one.rows)
 
     async def _some(self, subject: Any, where: ColumnElement[bool]) -> set[UUID]:
@@ -257,16 +260,37 @@ class _Work:
         lists = await lists_of(self.session, self.register.id)
         return [*lists, (self.delivery.as_of, self.day)] if self.full else lists
 
+    @property
+    def _cause(self) -> str:
+        return f"delivery:{self.delivery.id}"
+
+    async def _everybody(self) -> bool:
+        """Whether it says something of nearly everybody, and then once more by its silence: a register's first list.
+
+        They are judged once, when it is through, by a run that several processes share.
+        """
+        one = self.delivery
+        if not self.full or one.rows <= SMALL:
+            return False
+        return all(day == (one.as_of, self.day) for day in await lists_of(self.session, self.register.id))
+
     async def _reassess(
         self, person_ids: Collection[UUID], *, derive: Collection[UUID] | None = None
     ) -> None:
+        if not person_ids:
+            return
+        if await self._everybody():
+            today = day_of(self.now, self.settings.zone)
+            await refresh(self.session, sorted(person_ids if derive is None else derive), today)
+            await everybody.look_again(self.session, person_ids, today)
+            return
         await reassess(
             self.session,
             person_ids,
             derive=derive,
             now=self.now,
             settings=self.settings,
-            cause=f"delivery:{self.delivery.id}",
+            cause=self._cause,
         )
 
 
