@@ -59,12 +59,18 @@ async def full(database: Database, settings: Settings, now: datetime, cause: str
     began = time.perf_counter()
     async with database.writing() as session:
         run_id = (await everybody.begin(session, cause=cause, now=now, settings=settings)).id
+    run = await through(database, settings, run_id, now)
+    return _measured(began, run.done)
+
+
+async def through(database: Database, settings: Settings, run_id: UUID, now: datetime) -> Run:
+    """Takes a run to its end, beside whoever helps."""
     while (run := await _run(database, run_id)).state is RunState.RUNNING:
         if not await _one_step(database, settings, run_id, now):
             await asyncio.sleep(0.02)  # a helper may be at its last persons
     if run.state is not RunState.FINISHED:
         raise RuntimeError(f"the run is {run.state}: it would end {run.ends} of {run.standing}")
-    return _measured(began, run.done)
+    return run
 
 
 async def help_along(database: Database, settings: Settings, now: datetime) -> float:
@@ -72,7 +78,7 @@ async def help_along(database: Database, settings: Settings, now: datetime) -> f
     print("ready", flush=True)
     run = None
     while run is None or not run.persons:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
         async with database.reading() as session:
             found = await session.execute(select(Run).where(col(Run.state) == RunState.RUNNING))
             run = found.scalar_one_or_none()

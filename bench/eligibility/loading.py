@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 import app.tables  # noqa: F401
 from app.serving import settle_in
-from bench.eligibility import city
+from bench.eligibility import assessing, city
 from core import jose
 from core.access.rules import Caller, Method, PrincipalKind, Role
 from core.access.service import enrol
@@ -26,13 +26,17 @@ from core.database import Database, new_id
 from core.settings import Mode as RunMode
 from core.settings import Settings
 from core.vault import MemoryVault, Vault
+from entitlements.decisions import everybody
 from entitlements.deliveries.applying import advance
 from entitlements.deliveries.models import Delivery, Mode
 from entitlements.deliveries.receiving import Announced, Media, receive
+from entitlements.facts.catalogue import RULEBOOKS
 from entitlements.facts.models import CURRENT, Fact
 from entitlements.people.models import Person
 from entitlements.registers.rules import Remit
 from entitlements.registers.service import make_register, register_of
+from entitlements.rulebook import service as rulebook
+from entitlements.rulebook.reading import load_rulebook
 
 NOW = datetime(2026, 9, 16, 10, tzinfo=UTC)
 BATCH = 50_000
@@ -48,7 +52,9 @@ class Loaded:
     receiving: float
     """Seconds until every row was read, taken apart and staged."""
     applying: float
-    """Seconds for checking, history, wide rows, and assessment where there are programmes."""
+    """Seconds for checking, history and wide rows."""
+    deciding: float
+    """Seconds until everybody was judged, with entitlements, notices and what is owed to others written."""
     megabytes: float
     """The largest memory of the process that did it."""
 
@@ -106,8 +112,9 @@ async def load(
     file = folder / "city.ndjson"
     rows, facts = city.write(file, persons, seed)
     caller = await register(database)
-    async with database.reading() as session:
+    async with database.writing() as session:
         office = await register_of(session, caller)
+        await rulebook.load(session, load_rulebook(RULEBOOKS / "dortmund"), NOW)
     settle_in()
     begun = time.perf_counter()
     announced = Announced("city", mode, NOW, rows, Media.NDJSON)
@@ -126,10 +133,15 @@ async def load(
         lambda session: advance(session, received.delivery_id, NOW, settings=settings, vault=vault)
     ):
         pass
+    applied = time.perf_counter()
+    async with database.writing() as session:
+        run = await everybody.open_run(session)
+    if run is not None:  # a small delivery has judged everybody on its way
+        await assessing.through(database, settings, run.id, NOW)
     done = time.perf_counter()
     await _prove(database, received.delivery_id, persons, facts, rows)
     await database.dispose()
-    return Loaded(persons, facts, rows, staged - begun, done - staged, peak())
+    return Loaded(persons, facts, rows, staged - begun, applied - staged, done - applied, peak())
 
 
 async def _prove(database: Database, delivery_id: UUID, persons: int, facts: int, rows: int) -> None:
