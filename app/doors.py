@@ -74,6 +74,7 @@ ROUTERS: list[Router] = [
     wallet.devices.routes.router,
     wallet.cards.routes.own,
     wallet.cards.routes.served,
+    wallet.cards.routes.desk,
     wallet.inbox.routes.router,
     wallet.pages.router,
     wallet.printing.routes.router,

@@ -31,6 +31,7 @@ MISSING = {
 
 ANSWERS = {
     "nothing-held": ("Zurzeit gibt es nichts, was eine Karte bringen könnte.", "At present there is nothing that a card could bring."),
+    "card-paused": ("Ihre Karte macht eine Pause; neue Karten gibt es, sobald sie wieder gilt. Wenn Sie sie jetzt brauchen: bitte anrufen oder an den Schalter kommen.", "Your card is paused; there are new ones as soon as it counts again. If you need it now, please call or come to the desk."),
     "name-missing": ("Diesen Namen kann eine Karte nicht buchstabieren; die Karte ohne Namen gilt.", "No card can spell this name; the card without the name is good."),
     "too-many-requests": ("Das war zu oft hintereinander; bitte später noch einmal.", "That was too often in a row; please try again later."),
     "code-refused": ("Dieser Code gilt nicht, nicht mehr, oder er wurde schon benutzt.", "This code is not good, not any more, or it has been used."),

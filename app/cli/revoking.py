@@ -8,13 +8,11 @@ from enum import StrEnum
 import click
 
 from app.cli.inside import Running, beside
-from core.audit.service import note
 from core.database import Database
 from core.errors import Unprocessable
 from core.settings import Settings
 from issuers.credentials import pausing
 from issuers.credentials.rules import Revocation
-from issuers.credentials.service import revoke
 from issuers.status.service import uri_of
 
 
@@ -63,6 +61,7 @@ def revoke_credential(
 ) -> None:
     """Revoke the credential at a place of a status list, for good; the list that is served says so at once.
 
+    Its holder is told in every case. A phone whose card is suspended gets no fresh cards until it is resumed.
     The database knows before this command ends; the next list that anybody fetches carries it, and no copy of an
     older one may be relied on for longer than its ttl (one minute).
     """
@@ -87,11 +86,8 @@ async def _do(running: Running, uri: str, index: int, act: Act) -> Done:
             before = await pausing.status_at(session, place)
             match act:
                 case Act.REVOKE:
-                    gone = await revoke(session, [credential.id], Revocation.BY_OPERATOR, now=now)
-                    if gone:
-                        why = Revocation.BY_OPERATOR.value
-                        about = ("credential", credential.id)
-                        note(session, None, "credential.revoked", about, now=now, why=why)
+                    why = Revocation.BY_OPERATOR
+                    await pausing.end(session, None, credential, why, settings=settings, now=now)
                 case Act.SUSPEND:
                     await pausing.pause(session, None, credential, settings=settings, now=now)
                 case Act.RESUME:

@@ -445,8 +445,9 @@ async def end_guardianship(
     note(session, caller, "guardianship.ended", ("guardianship", guardianship_id), now=now)
     await session.flush()
     # The child's cards leave the guardian's phones at once; where the last day is still to come, the night
-    # after it takes them.
-    joined = {"guardian_id": str(row.guardian_id), "child_id": str(row.child_id)}
+    # after it takes them. Whoever has acted under it, if only since this morning, is told.
+    told = {"until": row.until.isoformat()} if row.since <= now.date() else {}
+    joined = {"guardian_id": str(row.guardian_id), "child_id": str(row.child_id), **told}
     await enqueue(session, "guardianship.ended", joined, run_at=now)
     return row
 

@@ -18,6 +18,8 @@ class Holder(SQLModel, table=True):
 
     person_id: UUID = Field(primary_key=True)
     touched_at: datetime = Field(sa_type=Moment)
+    paused_at: datetime | None = Field(default=None, sa_type=Moment)
+    """Since when the person's phones get no fresh cards: from the first suspension until the card is resumed."""
 
 
 class Credential(SQLModel, table=True):

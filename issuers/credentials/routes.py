@@ -48,6 +48,8 @@ async def revoke_credential(
     taken = await service.take_back(
         session, caller, credential_id, Revocation(data.reason), today=today, now=now
     )
+    if caller.has(Role.CASE_WORKER):
+        await pausing.settle(session, caller, taken, now=now)
     return _view(taken, suspended=False)
 
 
@@ -68,7 +70,7 @@ async def suspend_credential(
 ) -> CredentialView:
     """Suspend one credential while something is looked into: verifiers refuse it until it is resumed.
 
-    The holder is told, also when it counts again.
+    The holder is told, also when it counts again. With a card on a phone, phones get no fresh ones meanwhile.
     """
     credential = await pausing.of_subject(session, caller, credential_id, today=today)
     await pausing.pause(session, caller, credential, settings=settings, now=now)

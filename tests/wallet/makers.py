@@ -108,10 +108,23 @@ class Town:
         )
         return Somebody(person_id, headers, entitlement)
 
+    async def again(self, somebody: Somebody) -> Somebody:
+        """The same person, signed in anew: a session does not last for weeks."""
+        now = self.clock.now()
+        headers = await sign_in(self.database, self.vault, now, Role.CITIZEN, person_id=somebody.id)
+        return Somebody(somebody.id, headers, somebody.entitlement)
+
     async def staff(self, *roles: Role) -> Headers:
         return await sign_in(self.database, self.vault, self.clock.now(), *(roles or (Role.CASE_WORKER,)))
 
-    async def guardian(self, guardian: Somebody, child: Somebody, until: date | None = None) -> UUID:
+    async def guardian(
+        self,
+        guardian: Somebody,
+        child: Somebody,
+        until: date | None = None,
+        *,
+        since: date | None = None,
+    ) -> UUID:
         today = self.clock.now().date()
         async with self.database.writing() as session:
             row = await people.make_guardian(
@@ -119,7 +132,7 @@ class Town:
                 None,
                 guardian.id,
                 child.id,
-                since=today,
+                since=since or today,
                 until=until or today + timedelta(days=3000),
                 now=self.clock.now(),
             )

@@ -62,6 +62,44 @@ async def top_up_cards(
     )
 
 
+@post(
+    "/card/suspension",
+    operation_id="suspendCard",
+    status_code=200,
+    responses=problems(400, 401, 403, 404, 409),
+)
+async def suspend_card(
+    language: NamedDependency[Language],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    settings: NamedDependency[Settings],
+    now: NamedDependency[datetime],
+) -> CardView:
+    """Suspend the card of whoever the desk acts for on all of their phones, while something is looked into.
+
+    Verifiers refuse it and phones get no fresh one until it is resumed. The holder is told, also when it counts
+    again. Cards on paper and in wallets of others stay as they are.
+    """
+    return await service.pause(session, caller, language, settings=settings, now=now)
+
+
+@post(
+    "/card/resumption",
+    operation_id="resumeCard",
+    status_code=200,
+    responses=problems(400, 401, 403, 404),
+)
+async def resume_card(
+    language: NamedDependency[Language],
+    caller: NamedDependency[Caller],
+    session: NamedDependency[AsyncSession],
+    settings: NamedDependency[Settings],
+    now: NamedDependency[datetime],
+) -> CardView:
+    """Let a suspended card count again on every phone; doing it twice changes nothing."""
+    return await service.resume(session, caller, language, settings=settings, now=now)
+
+
 own = Router(
     path="/v1", route_handlers=[top_up_cards], guards=[allow(Role.CITIZEN, Role.GUARDIAN)], tags=["Wallet"]
 )
@@ -70,4 +108,7 @@ served = Router(
     route_handlers=[read_card],
     guards=[allow(Role.CITIZEN, Role.GUARDIAN, Role.CASE_WORKER)],
     tags=["Wallet"],
+)
+desk = Router(
+    path="/v1", route_handlers=[suspend_card, resume_card], guards=[allow(Role.CASE_WORKER)], tags=["Wallet"]
 )

@@ -57,6 +57,10 @@ class CardView(Schema):
     tariffs: list[TariffView] = Field(description="What a venue can learn of it")
     brings: list[BroughtView] = Field(description="What it brings, for the holder alone")
     on_phones: int = Field(description="How many signed cards phones hold for it now", examples=[8])
+    paused: bool = Field(
+        description="Whether the card is suspended on phones: they get no fresh ones until it is resumed",
+        examples=[False],
+    )
     code_host: str = Field(description="The host that stands in codes", examples=["KARTE.EXAMPLE"])
     server_time: datetime = Field(description="What time it is here", examples=["2026-09-16T10:00:00Z"])
 

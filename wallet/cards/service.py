@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,14 +21,18 @@ from entitlements.decisions.models import Decision
 from entitlements.decisions.rules import reason_from
 from entitlements.decisions.service import standing_decisions
 from entitlements.grants import service as grants
+from entitlements.notices import service as notices
 from entitlements.people import service as people
+from entitlements.people.models import Guardianship
 from entitlements.people.rules import PersonIdentity
 from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.texts import render
+from issuers.credentials import pausing
 from issuers.credentials.models import Credential
 from issuers.credentials.names import card_name
+from issuers.credentials.pausing import CardPaused
 from issuers.credentials.rules import Revocation
-from issuers.credentials.service import Issued, issue_cards, outstanding, revoke_on_device
+from issuers.credentials.service import Issued, issue_cards, outstanding, revoke_on_device, touch_all
 from issuers.openid import wards
 from wallet.cards.schemas import BroughtView, CardKind, CardView, TariffView, TopUp
 from wallet.devices.models import Device
@@ -37,6 +41,11 @@ from wallet.devices.service import ProofRefused, key_of, point_of, settle, spend
 
 BATCHES = 8
 """How many batches a phone may hold at once for one person: a fresh card for several visits a day."""
+
+LOOKED_BACK = timedelta(days=7)
+"""How many days after its last day a guardianship's end is still told of: some nights may have been missed."""
+ENDS = {False: "guardianship.ending", True: "guardianship.ended"}
+"""What a guardian is told, by whether the last day has passed."""
 
 
 class TooManyKeys(Unprocessable):
@@ -88,6 +97,7 @@ async def show(
             for held in await grants.held(session, person_id, today)
         ],
         on_phones=sum(card.device_id is not None for card in await outstanding(session, person_id, now)),
+        paused=await pausing.are_phones_paused(session, person_id),
         code_host=settings.code_host,
         server_time=now,
     )
@@ -118,13 +128,18 @@ async def top_up(
     """Makes a card for each key that the phone brings; for the caller, or for a ward of theirs.
 
     Everybody else is not found: a phone in the caller's own hand holds nobody else's cards, whatever the
-    caller's office.
+    caller's office. CardPaused while the person's card is suspended: what the phone holds stays as it is, and once
+    the card is resumed, all of it counts again and the phone gets fresh ones (`issuers.credentials.pausing`).
     """
     today = day_of(now, settings.zone)
     own = await people.person_of(session, caller)
     person_id, last_day = await _whose(session, caller, own, today)
     device = await take_in_hand(session, device_id, own, now)
     points = await _settled(session, caller, device, wish, settings=settings, now=now)
+    # Whoever suspends the card holds the same row: they have done so before, and we see it, or see these cards.
+    await touch_all(session, [person_id], now)
+    if await pausing.are_phones_paused(session, person_id):
+        raise CardPaused
     held = await outstanding(session, person_id, now, device_id=device_id)
     if len(held) + len(points) > BATCHES * settings.card_batch:
         raise TooMany(max(1, int((min(card.expires_at for card in held) - now).total_seconds())))
@@ -154,6 +169,24 @@ async def top_up(
     return Batch(cards, len(held) + len(cards))
 
 
+async def pause(
+    session: AsyncSession, caller: Caller, language: str, *, settings: Settings, now: datetime
+) -> CardView:
+    """Suspends the card of whoever stands at the desk on every phone, until it is resumed; they are told."""
+    person_id = await people.subject_of(session, caller, day_of(now, settings.zone))
+    await pausing.pause_phones(session, caller, person_id, settings=settings, now=now)
+    return await show(session, caller, language, settings=settings, now=now)
+
+
+async def resume(
+    session: AsyncSession, caller: Caller, language: str, *, settings: Settings, now: datetime
+) -> CardView:
+    """Lets that card count again on every phone, and phones fetch fresh ones; its holder is told."""
+    person_id = await people.subject_of(session, caller, day_of(now, settings.zone))
+    await pausing.resume_phones(session, caller, person_id, settings=settings, now=now)
+    return await show(session, caller, language, settings=settings, now=now)
+
+
 def spelt(identity: PersonIdentity | None) -> str:
     """The name as a card carries it; NameMissing where the city has none that can be spelt."""
     name = card_name(identity.family_name, identity.given_name) if identity is not None else None
@@ -167,10 +200,14 @@ async def on_guardianship_ended(
 ) -> None:
     """The job when a guardianship has ended: the former guardian's phones and wallets lose what is that child's.
 
-    Nothing happens while the two are still joined by another guardianship.
+    With `until`, its last day, the guardian is told. Nothing happens while the two are still joined by another
+    guardianship, nor is anybody told of an end that another outlasts.
     """
     guardian_id, child_id = UUID(str(payload["guardian_id"])), UUID(str(payload["child_id"]))
     today = day_of(now, settings.zone)
+    if "until" in payload:
+        until = date.fromisoformat(str(payload["until"]))
+        await tell_guardian(session, guardian_id, child_id, until, today=today, now=now)
     if child_id in (await people.roots(session, await people.wards_of(session, guardian_id, today))).values():
         return
     guardian_ids = list(await people.aliases(session, [guardian_id]))
@@ -196,7 +233,18 @@ async def on_person_parted(
 async def look_after_wards(
     session: AsyncSession, _payload: dict[str, Any], now: datetime, *, settings: Settings
 ) -> None:
-    """The nightly job: takes back what phones and wallets hold for somebody their owner may not act for any more."""
+    """The nightly job: takes back what phones and wallets hold for somebody their owner may not act for any more.
+
+    Guardians whose last day has passed are told, once.
+    """
+    today = day_of(now, settings.zone)
+    ended = await session.execute(
+        select(col(Guardianship.guardian_id), col(Guardianship.child_id), col(Guardianship.until))
+        .where(col(Guardianship.until) >= today - LOOKED_BACK, col(Guardianship.until) < today)
+        .order_by(col(Guardianship.id))
+    )
+    for guardian_id, child_id, until in ended.all():
+        await tell_guardian(session, guardian_id, child_id, until, today=today, now=now)
     held = await session.execute(
         select(col(Device.person_id), col(Credential.person_id))
         .join(Credential, col(Credential.device_id) == col(Device.id))
@@ -213,6 +261,26 @@ async def look_after_wards(
         if meant.get(guardian_id) != meant.get(child_id):
             payload = {"guardian_id": str(guardian_id), "child_id": str(child_id)}
             await on_guardianship_ended(session, payload, now, settings=settings)
+
+
+async def tell_guardian(
+    session: AsyncSession, guardian_id: UUID, child_id: UUID, until: date, *, today: date, now: datetime
+) -> None:
+    """Tells a guardian that a guardianship ends, or has ended, with this day; once, and without saying whose.
+
+    Whom they act for stands in the app; a notice is kept in plain, and so it names nobody.
+    """
+    meant = await people.roots(session, [guardian_id, child_id])
+    guardian, child = meant.get(guardian_id), meant.get(child_id)
+    if guardian is None or child is None or guardian == child:
+        return
+    others = await people.guardianships_of(session, guardian, max(today, until))
+    children = await people.roots(session, [one.child_id for one in others])
+    if any(children[one.child_id] == child and (until < today or one.until > until) for one in others):
+        return
+    told = await notices.last_told(session, guardian, ENDS.values(), day=until.isoformat())
+    if told is None:
+        await notices.owe(session, guardian, ENDS[until < today], {"day": until}, now=now)
 
 
 async def _whose(session: AsyncSession, caller: Caller, own: UUID, today: date) -> tuple[UUID, date | None]:

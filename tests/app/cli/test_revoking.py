@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from sqlalchemy import select
 
+from app.cli import inside
 from app.cli.revoking import revoke_credential
 from core import jose
 from core.audit.models import Entry
@@ -18,6 +20,8 @@ from core.clock import FixedClock
 from core.database import Database
 from core.settings import Settings
 from core.vault import KeyUse, Vault
+from entitlements.notices import service as notices
+from entitlements.notices.models import Notice
 from issuers.authorities.service import ensure_authority
 from issuers.credentials.models import Credential
 from issuers.credentials.service import issue_cards
@@ -45,11 +49,11 @@ async def place(
 ) -> Place:
     """A credential's place, with the settings in the environment as an operator has them."""
     now = clock.now()
+    monkeypatch.setattr(inside, "SystemClock", lambda: clock)
     async with database.writing() as session:
         await ensure_authority(session, vault, settings, now)
         person = await make_person(session, vault, now)
         await hold(session, settings, person, now)
-        # The command asks the machine's clock; a card of the tests' noon may be over by then, its row is not.
         await issue_cards(
             session,
             vault,
@@ -121,3 +125,36 @@ async def test_a_place_of_nobody_and_a_list_of_others_change_nothing(place: Plac
     ):
         told = await run((uri, index))
         assert told.exit_code == 1, told.output
+
+
+async def told(database: Database, language: str = "de") -> list[str]:
+    """What the holder is owed to read of cards that were revoked."""
+    async with database.reading() as session:
+        owed = (await session.execute(select(Notice).filter_by(code="card.revoked"))).scalars().all()
+        texts = await notices.texts_of(session, owed, language)
+    return [texts[one.id].body for one in owed]
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("de", "die Sie auf dem Telefon haben, gilt seit dem 16. September 2026 nicht mehr"),
+        ("de-simple", "eine Karte auf dem Telefon. Diese Karte gilt seit dem 16. September 2026 nicht mehr."),
+        ("en", "A card that you have on your phone no longer counts, since 16 September 2026."),
+    ],
+)
+async def test_the_holder_is_told_once_that_the_card_was_revoked(
+    database: Database, place: Place, language: str, said: str
+) -> None:
+    for _ in range(2):
+        assert (await run(place)).exit_code == 0
+    (body,) = await told(database, language)
+    assert said in body
+
+
+async def test_of_a_card_that_had_ended_anyway_nobody_is_told(
+    database: Database, clock: FixedClock, place: Place
+) -> None:
+    clock.forward(timedelta(days=20))
+    assert (await run(place)).exit_code == 0
+    assert await told(database) == []
