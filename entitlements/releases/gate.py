@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.settings import Settings
 from entitlements.facts import service as facts
+from entitlements.facts.catalogue import ValueNotReadable
 from entitlements.facts.models import CURRENT
 from entitlements.language import Known, Subject, evaluate
 from entitlements.rulebook.cases import disagreements, ruling_of
@@ -77,7 +78,7 @@ def worked(book: Rulebook, concerned: Sequence[str]) -> Found:
         tried += 1
         try:
             wrong = disagreements(book, one)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, ValueNotReadable) as error:
             wrong = (f"it cannot be tried: {error}",)
         if wrong:
             found.append(

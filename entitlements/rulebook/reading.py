@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 import yaml
 
 from core.errors import Unprocessable
-from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, LANGUAGES, vocabulary
+from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, LANGUAGES, ValueNotReadable, vocabulary
 from entitlements.language import Kind, Mismatch, RuleError, Tree, Type, Value, Vocabulary, parse
 from entitlements.language import tree as t
 from entitlements.language.days import ONE_DAY
@@ -535,7 +535,7 @@ def _amount(page: _Page, known: Vocabulary) -> AmountRule:
 def _charge(page: _Page, known: Vocabulary, grounds: tuple[Ground, ...]) -> ChargeRule:
     page.only("kind", "monthly", "when", "grounds", *NOTED)
     names = tuple(page.get("grounds", list, []))
-    if not set(names) <= {ground.name for ground in grounds}:
+    if not all(isinstance(name, str) and name in {ground.name for ground in grounds} for name in names):
         raise page.wrong("a charge names grounds of its own rule", "grounds")
     monthly, when = page.rule("monthly", known, t.CENTS), page.optional_rule("when", known)
     return ChargeRule(page.text("kind"), monthly, when, names, page.origin())
@@ -544,7 +544,8 @@ def _charge(page: _Page, known: Vocabulary, grounds: tuple[Ground, ...]) -> Char
 def _dependency(page: _Page) -> Dependency:
     page.only("programme", "outcomes")
     outcomes = page.get("outcomes", list)
-    if not outcomes or not set(outcomes) <= {Outcome.GRANTED, Outcome.REFUSED}:
+    allowed = (Outcome.GRANTED.value, Outcome.REFUSED.value)
+    if not outcomes or not all(outcome in allowed for outcome in outcomes):
         raise page.wrong("outcomes lists granted, refused or both", "outcomes")
     return Dependency(page.text("programme"), tuple(Outcome(outcome) for outcome in outcomes))
 
@@ -563,24 +564,42 @@ def _cases(content: _Section, file: str, programmes: Mapping[str, ProgrammeRules
     programme = front.one_of("programme", tuple(programmes))
     for page in front.pages("cases"):
         page.only("name", "day", "facts", "rest_absent", "households", "expect", "note")
-        facts = page.page("facts")
-        facts.only(*CATALOGUE)
+        facts = _facts(page.page("facts"))
         households = {}
         for kind in page.page("households").section if "households" in page.section else ():
             if kind not in HOUSEHOLDS:
                 raise page.wrong(f"{kind} is no kind of household", "households")
             members = page.page("households").pages(kind)
-            for member in members:
-                member.only(*CATALOGUE)
-            households[kind] = tuple(member.section for member in members)
+            households[kind] = tuple(_facts(member) for member in members)
         yield WorkedCase(
             programme=programme,
             name=page.text("name"),
             day=page.day("day"),
-            facts=facts.section,
+            facts=facts,
             households=households,
             rest_absent=page.get("rest_absent", bool, False),
             expect=page.page("expect").section,
             file=file,
             line=page.section.line,
         )
+
+
+def _facts(page: _Page) -> _Section:
+    """What a worked case states of one person: values, or values with the days they hold and who says so."""
+    page.only(*CATALOGUE)
+    for name, given in page.section.items():
+        value = given
+        if isinstance(given, _Section):
+            details = page.page(name)
+            details.only("value", "since", "until", "register")
+            since = details.day("since") if "since" in details.section else EARLIEST
+            until = details.get("until", date, None)
+            if until is not None and until < since:
+                raise details.wrong(f"{name} ends on or after its first day", "until")
+            details.text("register", None)
+            value = details.section.get("value")
+        try:
+            CATALOGUE[name].read(value)
+        except ValueNotReadable as error:
+            raise page.wrong(str(error), name) from None
+    return page.section

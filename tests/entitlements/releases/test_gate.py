@@ -35,6 +35,16 @@ UNREADABLE = {
         "parameters: {participation_monthly: {unit: int, values: [{from: 2027-01-01, value: 1, statute: §}]}}",
         "cannot become int",
     ),
+    "a case of a person who cannot be": (
+        "cases: [{programme: sozialpass, cases: [{name: x, day: 2027-02-01, facts: {wog: maybe}, expect: {}}]}]",
+        "wog is true or false",
+    ),
+    "a charge on a ground that is no word": (
+        karte(
+            ["sgb2"], more="        charges: [{kind: c, monthly: cents(1), grounds: [[sgb2]], statute: x}]\n"
+        ),
+        "names grounds of its own rule",
+    ),
     "a rule that nobody released": (
         "restore: [{programme: sozialpass, rule: abc, from: 2027-01-01}]",
         "never had the rule abc",
@@ -159,6 +169,15 @@ async def test_a_case_of_the_draft_that_disagrees_stops_it(office: Office) -> No
     assert step is Step.CASES
     assert "a recipient keeps the card in the new year" in str(found[0]["message"])
     assert "ground is 'sgb2', expected 'wog'" in str(found[0]["message"])
+
+
+def test_a_stored_case_whose_facts_are_called_otherwise_by_now_is_named() -> None:
+    book = town_book()
+    cases = tuple(replace(case, facts={"wog": "perhaps"}) for case in book.cases)
+    found = gate.worked(replace(book, cases=cases), ["sozialpass"])
+    [finding] = found.findings
+    assert "Wohngeld suffices" in finding.message
+    assert "it cannot be tried: wog is true or false" in finding.message
 
 
 async def test_a_stored_case_that_no_longer_holds_stops_it_until_it_is_written_anew(office: Office) -> None:

@@ -120,6 +120,18 @@ def rule(book: Rulebook, subject: Subject, on: date = DAY, *, held_since: date |
         ("programme: pass", "programme: pass\n    programme: pass", 2, "programme stands here twice"),
         ("programme: pass", "programme: [pass", 2, "expected"),
         ("tariffs: [", "after: [{programme: other, outcomes: [refused]}]\n        tariffs: [", 21, "no such"),
+        (
+            "tariffs: [",
+            "after: [{programme: pass, outcomes: [{}]}]\n        tariffs: [",
+            21,
+            "outcomes lists",
+        ),
+        (
+            "monthly: param.price",
+            "monthly: param.price, grounds: [[sgb2]]",
+            22,
+            "names grounds of its own rule",
+        ),
     ],
 )
 def test_a_rulebook_with_a_mistake_is_refused_with_file_and_line(
@@ -149,6 +161,55 @@ def test_a_mistake_inside_a_long_rule_names_its_own_line(tmp_path: Path) -> None
         make_rulebook(tmp_path, PASS.replace("when: main_residence\n", block, 1))
     assert caught.value.line == 15
     assert "there is no fact nonsense" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("sgb2: true", "sgb2: yes please", "sgb2 is true or false"),
+        ("sgb2: true", "sgb2: [true]", "sgb2 is true or false"),
+        ("sgb2: true", "sgb2: {since: 2026-01-01}", "sgb2 is true or false"),
+        ("sgb2: true", "sgb2: {value: true, since: soon}", "since must be a date"),
+        ("sgb2: true", "sgb2: {value: true, since: null}", "since must be a date"),
+        (
+            "sgb2: true",
+            "sgb2: {value: true, since: 2026-02-01, until: 2026-01-31}",
+            "on or after its first day",
+        ),
+        ("sgb2: true", "sgb2: {value: true, till: 2026-02-01}", "till means nothing here"),
+        ("wog: true", "wog: 1", "wog is true or false"),
+        ("wog: true", "sgb3: true", "sgb3 means nothing here"),
+    ],
+)
+def test_a_worked_case_that_states_what_no_register_could_is_refused_with_its_line(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    (tmp_path / "pass.cases.yaml").write_text(WORKED.replace(old, new))
+    with pytest.raises(RulebookError, match=says) as caught:
+        make_rulebook(tmp_path)
+    line = 6 if old.startswith("sgb2") else 8
+    assert (caught.value.file, caught.value.line) == ("pass.cases.yaml", line)
+
+
+def test_a_worked_case_may_say_how_long_a_fact_holds(tmp_path: Path) -> None:
+    (tmp_path / "pass.cases.yaml").write_text(
+        WORKED.replace("sgb2: true", "sgb2: {value: true, since: 2026-01-01, until: null}")
+    )
+    [case] = make_rulebook(tmp_path).cases
+    assert disagreements(make_rulebook(tmp_path), case) == ()
+
+
+WORKED = """\
+programme: pass
+cases:
+  - name: of two in a household
+    day: 2026-09-01
+    facts:
+      sgb2: true
+      main_residence: true
+    households: {registered_household: [{wog: true}]}
+    expect: {outcome: granted}
+"""
 
 
 @pytest.mark.parametrize(
