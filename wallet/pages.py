@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from litestar import Request, Router, get, post
@@ -21,11 +21,14 @@ from core.vault import Vault
 from entitlements.allowances import service as allowances
 from entitlements.allowances.rules import name_of
 from entitlements.decisions import on_request
+from entitlements.decisions import service as decisions
+from entitlements.decisions.schemas import EntitlementView
 from entitlements.people import service as people
 from entitlements.people.activation import CodeRefused
 from entitlements.requests import service as requests
 from entitlements.requests.letter import letter
 from entitlements.requests.schemas import RequestView, Shown
+from entitlements.rulebook import service as rulebook
 from entitlements.rulebook.service import programme_names
 from wallet.activation import service as activation
 from wallet.activation.routes import TRIES
@@ -34,6 +37,13 @@ from wallet.cards import service as cards
 from wallet.inbox import service as inbox
 
 TEXTS = Path(__file__).parent / "texts.yaml"
+
+
+def _page(request: Request[Any, Any, Any], name: str, *, status: int = 200, **context: Any) -> Template:
+    """A page of the holder's in the reader's language."""
+    language = language_of(request)
+    shared = {"language": language, "languages": LANGUAGES, "t": texts(TEXTS)[language]}
+    return Template(name, status_code=status, context=shared | context)
 
 
 @get("/card", include_in_schema=False, guards=[anyone])
@@ -49,7 +59,10 @@ async def card_page(
     """The card of whoever is signed in, or of a child of theirs; others are sent to sign in first."""
     language = language_of(request)
     caller = request.scope.get("user")
-    if not isinstance(caller, Caller) or not caller.has(Role.CITIZEN, Role.GUARDIAN):
+    if isinstance(caller, Caller) and not caller.has(Role.CITIZEN, Role.GUARDIAN):
+        # Whoever is sent to sign in once more comes back as the same, and so for ever.
+        return _page(request, "wallet/other.html", status=403)
+    if not isinstance(caller, Caller):
         return Redirect(f"/login?return_to={quote(f'/card?lang={language}', safe='')}", status_code=303)
     own = await people.whoami(session, caller)
     if own is None:
@@ -60,35 +73,39 @@ async def card_page(
     chosen = int(place) if place.isdecimal() and int(place) < len(family) else 0
     shown = replace(caller, acting_for=family[chosen] if chosen else None)
     names = await people.identities_of(session, vault, family)
-    return Template(
+    offered = [
+        view for view in await _requests(session, family[chosen], language, today) if view.state is Shown.OPEN
+    ]
+    read = await inbox.read(session, caller, language, settings=settings, now=now)
+    return _page(
+        request,
         "wallet/card.html",
-        context={
-            "language": language,
-            "languages": LANGUAGES,
-            "t": texts(TEXTS)[language],
-            "card": await cards.show(session, shown, language, settings=settings, now=now),
-            "family": [
-                (index, names[person_id].name if person_id in names else str(index + 1))
-                for index, person_id in enumerate(family)
-            ],
-            "chosen": chosen,
-            "pots": await allowances.pots_of(session, family[chosen]),
-            "requests": [
-                view
-                for view in await _requests(session, family[chosen], language, today)
-                if view.state is Shown.OPEN
-            ],
-            "name_of": name_of,
-            "zone": settings.zone,
-            "messages": [
-                message
-                for message in (
-                    await inbox.read(session, caller, language, settings=settings, now=now)
-                ).messages
-                if message.person_id == family[chosen]
-            ],
-        },
+        keep=f"of={chosen}&" if chosen else "",
+        card=await cards.show(session, shown, language, settings=settings, now=now),
+        family=[
+            (index, names[person_id].name if person_id in names else str(index + 1))
+            for index, person_id in enumerate(family)
+        ],
+        chosen=chosen,
+        pots=await allowances.pots_of(session, family[chosen]),
+        requests=offered,
+        lacking=await _lacking(session, family[chosen], language, today, {one.programme for one in offered}),
+        name_of=name_of,
+        zone=settings.zone,
+        messages=[message for message in read.messages if message.person_id == family[chosen]],
     )
+
+
+async def _lacking(
+    session: AsyncSession, person_id: UUID, language: str, today: date, offered: set[str]
+) -> list[EntitlementView]:
+    """What was looked at and is not held, with the reasons; what only waits for a yes stands elsewhere."""
+    tariffs = {row.name: row for row in await rulebook.tariffs(session)}
+    views = [
+        EntitlementView.of(one, tariffs, language, today)
+        for one in await decisions.overview(session, person_id)
+    ]
+    return [view for view in views if view.outcome and not view.held and view.programme not in offered]
 
 
 async def _requests(session: AsyncSession, person_id: UUID, language: str, today: date) -> list[RequestView]:
@@ -167,32 +184,23 @@ async def request_letter(
 ) -> Template:
     """The same request to be printed and signed."""
     language = language_of(request)
-    _, person_id, _ = await _for_whom(request, session, caller, today)
+    _, person_id, back = await _for_whom(request, session, caller, today)
     row = await requests.get(session, person_id, request_id)
     view = RequestView.of(row, await programme_names(session, language), language)
-    return Template(
+    return _page(
+        request,
         "wallet/letter.html",
-        context={
-            "language": language,
-            "languages": LANGUAGES,
-            "t": texts(TEXTS)[language],
-            "request_view": view,
-            "letter": letter(view, await people.identity_of(session, vault, person_id), language),
-        },
+        keep=urlencode({"of": request.query_params.get("of", "0")}) + "&",
+        back=back,
+        request_view=view,
+        letter=letter(view, await people.identity_of(session, vault, person_id), language),
     )
 
 
 def _activation(request: Request[Any, Any, Any], *, refused: bool = False) -> Template:
-    language = language_of(request)
-    return Template(
-        "wallet/activation.html",
-        status_code=422 if refused else 200,
-        context={
-            "language": language,
-            "languages": LANGUAGES,
-            "t": texts(TEXTS)[language],
-            "refused": refused,
-        },
+    # Sent as a form, the page has an address at which nothing can be read: another language is that of /card.
+    return _page(
+        request, "wallet/activation.html", status=422 if refused else 200, here="/card", refused=refused
     )
 
 
@@ -232,11 +240,13 @@ async def mark_read(
     session: NamedDependency[AsyncSession],
     settings: NamedDependency[Settings],
     *,
+    today: NamedDependency[date],
     now: NamedDependency[datetime],
 ) -> Redirect:
     """Notes that a message was read, and goes back to the page."""
+    _, _, back = await _for_whom(request, session, caller, today)
     await inbox.mark_read(session, caller, message_id, settings=settings, now=now)
-    return Redirect(f"/card?lang={language_of(request)}#inbox", status_code=303)
+    return Redirect(f"{back}#inbox", status_code=303)
 
 
 router = Router(

@@ -427,12 +427,25 @@ async def test_the_page_shows_a_childs_request_and_takes_a_tap(family: Family) -
     path = f"/card/requests/{offer['id']}"
     letter = await family.client.get(f"{path}/letter?of=1&lang=de", headers=headers)
     assert "Ich beantrage: Bildungskarte" in letter.text
+    assert 'href="/card?of=1&amp;lang=de"' in letter.text
+    assert 'href="?of=1&amp;lang=en"' in letter.text
     elsewhere = await family.client.post(f"{path}/acceptance?of=0", headers=headers, follow_redirects=False)
     assert elsewhere.status_code == 404
     tapped = await family.client.post(f"{path}/acceptance?of=1", headers=headers, follow_redirects=False)
     assert (tapped.status_code, tapped.headers["location"]) == (303, "/card?of=1&lang=de")
     assert await family.city.holds(family.child, BILDUNG) is not None
     assert "Was Sie beantragen können" not in await page(family, headers)
+
+
+async def test_the_page_says_why_something_is_not_held(family: Family) -> None:
+    headers = await family.guardian()
+    del headers["Acting-For"]
+    lacking = (await page(family, headers)).partition("Was Sie zurzeit nicht bekommen")[2]
+    assert "<h3>DeutschlandTicket Schule</h3>\n<ul><li>Sie besuchen keine der Schulen" in lacking
+    # What only waits for a yes is no refusal.
+    assert "<h3>Bildungskarte</h3>" not in lacking
+    assert "Das bekommen Sie im Moment nicht" in await page(family, headers, "de-simple")
+    assert "What you do not get at present" in await page(family, headers, "en")
 
 
 async def test_the_page_takes_a_no(family: Family) -> None:
