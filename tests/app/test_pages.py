@@ -55,6 +55,18 @@ async def test_a_page_loads_nothing_from_third_parties(
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_table_that_a_small_screen_cuts_off_is_reached_by_keyboard(
+    client: AsyncTestClient[Litestar], path: str
+) -> None:
+    page = (await client.get(path)).text
+    scrolling = re.findall('<[^>]*class="scroll"[^>]*>', page)
+    assert page.count("<table") == len(scrolling)
+    assert [
+        tag for tag in scrolling if 'tabindex="0"' not in tag or not re.search('aria-label="[^"]', tag)
+    ] == []
+
+
 @pytest.mark.parametrize("path", ["/static/citycard.css", "/static/icon.svg", "/schema/openapi.yaml"])
 async def test_what_a_page_needs_is_served_here(client: AsyncTestClient[Litestar], path: str) -> None:
     assert (await client.get(path)).status_code == 200
