@@ -15,7 +15,8 @@ from core.settings import Settings
 from core.vault import Vault, open_vault
 from entitlements.people import service as people
 from entitlements.people.models import Login
-from issuers.openid import offers
+from entitlements.people.rules import PersonIdentity
+from issuers.openid import offers, wards
 from issuers.openid.desk import Desk
 
 
@@ -31,6 +32,12 @@ from issuers.openid.desk import Desk
     help="What the wallet listens to.",
 )
 @click.option("--no-tx-code", is_flag=True, help="For the device in hand: no code to type, five minutes.")
+@click.option(
+    "--taken-by",
+    metavar="ID",
+    type=click.UUID,
+    help="Whose wallet takes what is a child's: the child's own id, or a guardian's; default: the only guardian's.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: offer and tx_code.")
 @beside
 def offer_credential(
@@ -41,11 +48,13 @@ def offer_credential(
     by_value: bool,
     scheme: str,
     no_tx_code: bool,
+    taken_by: UUID | None,
     as_json: bool,
 ) -> None:
     """Print a credential offer for one person, with the transaction code that the wallet will ask for.
 
-    The person is an id, the name of an account (in the demo: familie, rente, paar), or a name.
+    The person is an id, the name of an account (in the demo: familie, rente, paar), or a name. Where several have the
+    name, they are listed with the year of birth and the postcode; the id then names one.
     """
     made = asyncio.run(
         _offer(
@@ -55,6 +64,7 @@ def offer_credential(
             by_value=by_value,
             scheme=offers.Scheme(scheme),
             with_pin=not no_tx_code,
+            taken_by=taken_by,
         )
     )
     if as_json:
@@ -73,23 +83,38 @@ async def _offer(
     by_value: bool,
     scheme: offers.Scheme,
     with_pin: bool,
+    taken_by: UUID | None,
 ) -> offers.Offered:
     settings, now = running.settings, running.clock.now()
     vault, database = open_vault(settings), Database(settings.database_url)
     try:
         async with database.writing() as session:
+            desk = Desk(session, vault, settings, now)
             person_id = await _meant(session, vault, settings, person)
             return await offers.offer(
-                Desk(session, vault, settings, now),
+                desk,
                 None,
                 person_id,
                 programme=programme,
                 by_value=by_value,
                 scheme=scheme,
                 with_pin=with_pin,
+                handed_to=await _handed_to(desk, person_id, taken_by),
             )
     finally:
         await database.dispose()
+
+
+async def _handed_to(desk: Desk, person_id: UUID, taken_by: UUID | None) -> UUID | None:
+    """Into whose wallet it goes; NotOne where several guardians could be meant."""
+    try:
+        return await wards.handed_to(desk, person_id, taken_by)
+    except wards.WhoseWallet as several:
+        guardians = [UUID(one) for one in several.extra["guardians"]]
+        listed = await _listed(desk.session, desk.vault, [*guardians, person_id])
+        raise NotOne(
+            f"{len(guardians)} guardians; say by --taken-by whose wallet takes it (the last is the child){listed}"
+        ) from None
 
 
 async def _meant(session: AsyncSession, vault: Vault, settings: Settings, person: str) -> UUID:
@@ -99,10 +124,25 @@ async def _meant(session: AsyncSession, vault: Vault, settings: Settings, person
     except ValueError:
         meant = await _named(session, vault, settings, person)
     found = sorted(set(meant))
-    if len(found) != 1:
-        listed = "".join(f"\n  {one}" for one in found)
-        raise NotOne(f"{len(found) or 'nobody'} found; name one person by the id{listed}")
-    return found[0]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise NotOne("nobody found; name one person by the id, an account or the whole name")
+    raise NotOne(f"{len(found)} found; name one person by the id{await _listed(session, vault, found)}")
+
+
+async def _listed(session: AsyncSession, vault: Vault, persons: Sequence[UUID]) -> str:
+    known = await people.identities_of(session, vault, persons)
+    return "".join(f"\n  {one}  {_told_apart(known.get(one))}" for one in persons)
+
+
+def _told_apart(identity: PersonIdentity | None) -> str:
+    """What tells people of one name apart, and no more: a terminal is copied and kept sooner than one thinks."""
+    if identity is None:
+        return "nothing is known"
+    year = identity.birth_date[:4]
+    born = f"born {year}" if year.strip("0") else "year of birth unknown"
+    return f"{born}, {identity.postcode}" if identity.postcode else born
 
 
 async def _named(session: AsyncSession, vault: Vault, settings: Settings, person: str) -> Sequence[UUID]:

@@ -27,6 +27,8 @@ class CredentialOffer(SQLModel, table=True):
     person_id: UUID = Field(foreign_key="persons.id", index=True)
     principal_id: UUID | None = Field(default=None, foreign_key="principals.id", index=True)
     """The login that took it, for itself or for a ward; None where the city made it."""
+    guardian_id: UUID | None = Field(default=None, foreign_key="persons.id", index=True)
+    """The guardian to whom the city handed it for a ward; None where the person takes it into a wallet of their own."""
     programme: str | None = Field(default=None, max_length=64)
     """The programme that the credential speaks of; None: everything that is held."""
     reference_hash: bytes = Field(sa_type=Bytes, unique=True)
@@ -80,6 +82,8 @@ class WalletGrant(SQLModel, table=True):
     person_id: UUID = Field(foreign_key="persons.id", index=True)
     principal_id: UUID | None = Field(default=None, foreign_key="principals.id", index=True)
     """The login that agreed, for itself or for a ward; None where the city made the offer."""
+    guardian_id: UUID | None = Field(default=None, foreign_key="persons.id", index=True)
+    """The guardian to whom the city handed the offer for a ward."""
     programme: str | None = Field(default=None, max_length=64)
     client_id: str | None = Field(default=None, max_length=256)
     is_authenticated: bool = False

@@ -66,8 +66,12 @@ async def offer(
     by_value: bool = False,
     with_pin: bool = True,
     scheme: Scheme = Scheme.OPENID,
+    handed_to: UUID | None = None,
 ) -> Offered:
     """Makes an offer for this person; NothingToOffer where no wallet would get anything for it.
+
+    What the city makes for a child goes into the wallet of a guardian, `handed_to` (see `wards`), and ends there with
+    the guardianship.
 
     It names both grants: the pre-authorized code with the transaction code, and the code flow, in which the same
     person signs in instead.
@@ -85,7 +89,8 @@ async def offer(
         CredentialOffer(
             id=offer_id,
             person_id=person_id,
-            principal_id=_taken_by(caller),
+            principal_id=None if caller is None or is_by_city(caller) else caller.principal_id,
+            guardian_id=handed_to,
             programme=programme,
             reference_hash=hashed(reference),
             sealed=seal(_seal_key(vault, reference), json.dumps(document).encode(), offer_id.bytes),
@@ -196,11 +201,11 @@ def hashed(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _taken_by(caller: Caller | None) -> UUID | None:
-    # What is handed out at the desk is for whoever stands there, and not for the member of staff.
-    if caller is None or (caller.has(Role.CASE_WORKER) and caller.channel in {Channel.DESK, Channel.PHONE}):
-        return None
-    return caller.principal_id
+def is_by_city(caller: Caller | None) -> bool:
+    """Whether an offer is the city's: handed out for whoever stands at the desk, and not for the member of staff."""
+    return caller is None or (
+        caller.has(Role.CASE_WORKER) and caller.channel in {Channel.DESK, Channel.PHONE}
+    )
 
 
 async def _promise(desk: Desk, person_id: UUID, programme: str | None) -> None:

@@ -22,7 +22,7 @@ from core.vault import apart
 from entitlements.people import service as people
 from entitlements.rulebook import service as rulebook
 from issuers.authorities.certificates import Purpose, chain_for
-from issuers.openid import dpop, issuing, metadata, nonces, offers, pushing, tokens
+from issuers.openid import dpop, issuing, metadata, nonces, offers, pushing, tokens, wards
 from issuers.openid.answers import OAuthError, answering, form_of, said
 from issuers.openid.clients import authenticate, registered
 from issuers.openid.desk import Desk, provide_desk
@@ -161,6 +161,7 @@ async def offer_credential(
 ) -> CredentialOfferView:
     """Offer a credential for another wallet: to the caller, to a ward, or to whoever stands at the desk."""
     person_id = await people.subject_of(desk.session, caller, today)
+    handed_to = await wards.at_desk(desk, caller, person_id, data.taken_by)
     made = await offers.offer(
         desk,
         caller,
@@ -169,6 +170,7 @@ async def offer_credential(
         by_value=data.by_value,
         with_pin=data.with_tx_code,
         scheme=data.scheme,
+        handed_to=handed_to,
     )
     return CredentialOfferView(offer=made.link, tx_code=made.tx_code, expires_at=made.expires_at)
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
@@ -32,6 +33,12 @@ class NewCredentialOffer(Schema):
     )
     scheme: Scheme = Field(
         default=Scheme.OPENID, description="What the wallet listens to", examples=["openid-credential-offer"]
+    )
+    taken_by: UUID | None = Field(
+        default=None,
+        description="At the desk, whose wallet takes it: the person's own id, or that of a guardian, with whose "
+        "guardianship it ends. Left out: the only guardian of a child; the person where there is none",
+        examples=["0190d6a2-7c1e-7e3a-9f51-3d1c5b8a2f10"],
     )
 
 

@@ -123,6 +123,7 @@ async def _by_offer(desk: Desk, form: Mapping[str, str], asking: Asking) -> Wall
     grant = WalletGrant(
         person_id=offer.person_id,
         principal_id=offer.principal_id,
+        guardian_id=offer.guardian_id,
         programme=offer.programme,
         client_id=asking.client.client_id if asking.client is not None else named,
         is_authenticated=asking.client is not None,

@@ -1,6 +1,7 @@
 """Who may make offers, at the desk, on the phone and from the command line; and signing in with the demo's provider."""
 
 import json
+from datetime import timedelta
 from uuid import uuid4
 
 import anyio
@@ -126,7 +127,13 @@ async def test_the_command_finds_a_person_by_name_if_one_has_it(
     for others in range(2):
         person_id = await city.newcomer(tariffs=("reduced",))
         async with city.database.writing() as session:
-            identity = PersonIdentity(given_name="Ludmilla", family_name=surname)
+            identity = PersonIdentity(
+                given_name="Ludmilla",
+                family_name=surname,
+                birth_date=("1990-05-17", "0000-00-00")[others],
+                postcode=("44145", "")[others],
+                street="Weg 1",
+            )
             now = city.clock.now()
             await people.keep_identity(session, city.vault, person_id, identity, stated_at=now, now=now)
         found = await run(house, monkeypatch, f"{surname.upper()} Ludmilla", "--json", "--no-tx-code")
@@ -134,7 +141,36 @@ async def test_the_command_finds_a_person_by_name_if_one_has_it(
             assert found.exit_code == 0, found.output
             assert json.loads(found.output)["tx_code"] is None
     assert found.exit_code == 1
-    assert str(person_id) in found.output
+    assert f"{person_id}  year of birth unknown" in found.output
+    # Enough to choose by, and nothing that a copied terminal need not have.
+    assert "  born 1990, 44145" in found.output
+    for hidden in ("05-17", "Ludmilla", surname, "Weg"):
+        assert hidden not in found.output
+
+
+async def test_the_command_asks_whose_wallet_takes_what_is_a_childs(
+    house: House, wallet: Wallet, city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = city.clock.now()
+    parents = [await city.newcomer(), await city.newcomer()]
+    async with city.database.writing() as session:
+        for parent in parents:
+            await people.make_guardian(
+                session,
+                None,
+                guardian_id=parent,
+                child_id=city.person_id,
+                since=now.date(),
+                until=now.date() + timedelta(days=30),
+                now=now,
+            )
+    unsaid = await run(house, monkeypatch, str(city.person_id), "--json")
+    assert unsaid.exit_code == 1
+    assert "--taken-by" in unsaid.output
+    assert all(str(parent) in unsaid.output for parent in parents)
+    for taker in (*parents, city.person_id):
+        said = await run(house, monkeypatch, str(city.person_id), "--json", "--taken-by", str(taker))
+        assert set(json.loads(said.output)) == {"offer", "tx_code"}
 
 
 async def test_the_command_says_why_there_is_no_offer(

@@ -8,6 +8,7 @@ import httpx
 import jwt
 import pytest
 
+from core.access.rules import Role
 from core.clock import FixedClock
 from entitlements.people import service as people
 from issuers.credentials.rules import Revocation
@@ -15,6 +16,7 @@ from tests.conftest import NOON
 from tests.issuers.makers import run_jobs
 from tests.issuers.openid.conftest import City
 from tests.issuers.openid.wallet import Wallet, error, new_key, read_sd_jwt, status_of
+from tests.makers import sign_in
 from wallet.cards.service import look_after_wards
 
 LAST_DAY = NOON.date() + timedelta(days=30)
@@ -105,12 +107,88 @@ async def test_what_the_child_or_another_guardian_holds_stays(family: Family, ci
         offered = (await family.wallet.http.post("/v1/credential-offers", json={}, headers=headers)).json()
         await family.wallet.redeem(await family.wallet.read_offer(offered["offer"]), offered["tx_code"])
         assert (await family.wallet.fetch([new_key()])).status_code == 200
-    at_the_desk = await city.offer()
+    at_the_desk = await city.offer(handed_to=other)
     await family.wallet.redeem(await family.wallet.read_offer(at_the_desk.link), at_the_desk.tx_code)
     assert (await family.wallet.fetch([new_key()])).status_code == 200
     await family.part(NOON.date() - timedelta(days=1))
     await family.night()
     assert await family.ends() == [None] * 3
+
+
+async def hand_out(family: Family, **said: str) -> httpx.Response:
+    """The desk offers what is the child's."""
+    clerk = await sign_in(family.city.database, family.city.vault, family.city.clock.now(), Role.CASE_WORKER)
+    headers = {**clerk, "Acting-For": str(family.child), "Channel": "desk"}
+    return await family.wallet.http.post("/v1/credential-offers", json=said, headers=headers)
+
+
+async def take(family: Family, offered: httpx.Response) -> httpx.Response:
+    made = offered.json()
+    return await family.wallet.redeem(await family.wallet.read_offer(made["offer"]), made["tx_code"])
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_what_the_desk_hands_a_guardian_for_a_child_ends_with_the_guardianship(
+    family: Family, named: bool
+) -> None:
+    # The guardian has no account here: who takes it is known by their papers alone.
+    said = {"taken_by": str(family.parent)} if named else {}
+    assert (await take(family, await hand_out(family, **said))).status_code == 200
+    answer = await family.wallet.fetch([new_key(), new_key()])
+    _, payload, _ = read_sd_jwt(answer.json()["credentials"][0]["credential"])
+    assert payload["exp"] <= (NOON + timedelta(days=31)).timestamp()
+    waiting = (await hand_out(family, **said)).json()
+    unopened = await family.wallet.read_offer(waiting["offer"])
+    await family.part(NOON.date() - timedelta(days=1))
+    assert await family.ends() == [Revocation.GUARDIANSHIP_ENDED] * 2
+    assert error(await family.wallet.fetch([new_key()]), 401) == "invalid_token"
+    assert error(await family.wallet.redeem(unopened, waiting["tx_code"])) == "invalid_grant"
+
+
+async def test_what_the_desk_hands_a_guardian_is_gone_in_the_night_after_the_last_day(
+    family: Family, clock: FixedClock
+) -> None:
+    await take(family, await hand_out(family))
+    await family.wallet.fetch([new_key()])
+    async with family.city.database.writing() as session:
+        for row in await family.city.credentials():
+            row.expires_at = NOON + timedelta(days=90)
+            await session.merge(row)
+    clock.forward(timedelta(days=31))
+    await family.night()
+    assert await family.ends() == [Revocation.GUARDIANSHIP_ENDED]
+
+
+async def test_what_the_desk_hands_the_child_itself_outlasts_the_guardianship(family: Family) -> None:
+    assert (await take(family, await hand_out(family, taken_by=str(family.child)))).status_code == 200
+    assert (await family.wallet.fetch([new_key()])).status_code == 200
+    await family.part(NOON.date() - timedelta(days=1))
+    assert await family.ends() == [None]
+
+
+async def test_of_several_guardians_the_desk_says_which_one_and_nobody_else_will_do(
+    family: Family, city: City
+) -> None:
+    other, stranger, now = await city.newcomer(), await city.newcomer(), city.clock.now()
+    async with city.database.writing() as session:
+        await people.make_guardian(
+            session, None, guardian_id=other, child_id=family.child, since=now.date(), until=LAST_DAY, now=now
+        )
+    unsaid = await hand_out(family)
+    assert (unsaid.status_code, unsaid.json()["type"].rpartition(":")[2]) == (409, "whose-wallet")
+    assert (await hand_out(family, taken_by=str(stranger))).status_code == 404
+    assert (await take(family, await hand_out(family, taken_by=str(other)))).status_code == 200
+    await family.wallet.fetch([new_key()])
+    await family.part(NOON.date() - timedelta(days=1))
+    assert await family.ends() == [None]  # it is in the other one's wallet
+
+
+async def test_only_the_desk_says_whose_wallet_takes_it(family: Family) -> None:
+    headers = {**await family.city.session(family.parent), "Acting-For": str(family.child)}
+    answer = await family.wallet.http.post(
+        "/v1/credential-offers", json={"taken_by": str(family.child)}, headers=headers
+    )
+    assert answer.status_code == 400
 
 
 async def test_an_offer_that_nobody_took_up_ends_too(family: Family) -> None:
