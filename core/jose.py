@@ -131,6 +131,7 @@ class KeySet:
 
 
 _CURVES: Mapping[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
+_WIDTHS = {name: (curve.key_size + 7) // 8 for name, curve in _CURVES.items()}
 _BY_CURVE = {ec.SECP256R1.name: Algorithm.ES256, ec.SECP384R1.name: Algorithm.ES384}
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _MEMBERS = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
@@ -157,27 +158,27 @@ def thumbprint(public: PublicKey) -> str:
 
 def read_jwk(members: object) -> Key:
     """The public key that a JSON Web Key holds; KeyRefused for private, symmetric, weak and misshapen ones."""
-    if not isinstance(members, dict) or not all(isinstance(name, str) for name in members):
+    if not isinstance(members, dict):
         raise KeyRefused("a JSON Web Key is an object")
-    if _PRIVATE_MEMBERS & members.keys():
+    if not _PRIVATE_MEMBERS.isdisjoint(members):
         raise KeyRefused("a key with a private part must not be handed about")
     kind = members.get("kty")
     if not isinstance(kind, str) or kind not in _MEMBERS:
         raise KeyRefused("this kind of key is not taken")
     shape = {name: members.get(name) for name in _MEMBERS[kind]}
-    if not all(isinstance(value, str) for value in shape.values()):
-        raise KeyRefused("a part of the key is missing")
-    if members.get("use", "sig") != "sig" or "verify" not in _listed(members.get("key_ops", ["verify"])):
+    for value in shape.values():
+        if not isinstance(value, str):
+            raise KeyRefused("a part of the key is missing")
+    if members.get("use", "sig") != "sig" or (
+        "key_ops" in members and "verify" not in _listed(members["key_ops"])
+    ):
         raise KeyRefused("this key is not for signatures")
     kid, named = members.get("kid"), members.get("alg")
     if not (kid is None or (isinstance(kid, str) and 1 <= len(kid) <= 256)):
         raise KeyRefused("a kid is a short text")
     try:
-        octets = {name: unb64url(cast("str", shape[name])) for name in shape.keys() - {"kty", "crv"}}
         algorithm = None if named is None else Algorithm(named)
-        built = (
-            _on_curve(shape["crv"], octets) if kind == "EC" else jwt.PyJWK(cast("dict[str, str]", shape)).key
-        )
+        built = _built(kind, cast("dict[str, str]", shape))
     except (ValueError, jwt.PyJWTError):
         raise KeyRefused("the key is not well formed, or not of a kind that is taken") from None
     match built:
@@ -194,13 +195,21 @@ def read_jwk(members: object) -> Key:
     return key
 
 
-def _on_curve(name: object, octets: Mapping[str, bytes]) -> ec.EllipticCurvePublicKey:
+def _built(kind: str, shape: Mapping[str, str]) -> object:
+    """The key of these members, each in its one form; ValueError or PyJWTError where there is none."""
+    if kind == "EC":
+        return _on_curve(shape["crv"], unb64url(shape["x"]), unb64url(shape["y"]))
+    for name in shape.keys() - {"kty", "crv"}:
+        unb64url(shape[name])
+    return jwt.PyJWK(dict(shape)).key
+
+
+def _on_curve(name: str, x: bytes, y: bytes) -> ec.EllipticCurvePublicKey:
     """The point of these coordinates, each as long as the curve is wide (RFC 7518 §6.2.1.2); ValueError for any other."""
-    curve = _CURVES.get(cast("str", name))
+    curve = _CURVES.get(name)
     if curve is None:
         raise ValueError("this curve is not taken")
-    x, y = octets["x"], octets["y"]
-    if not len(x) == len(y) == (curve.key_size + 7) // 8:
+    if not len(x) == len(y) == _WIDTHS[name]:
         raise ValueError("a coordinate is as long as its curve is wide")
     return ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\x04" + x + y)
 
