@@ -27,6 +27,7 @@ from core.access.rules import anyone
 from core.access.tokens import published_keys
 from core.headers import content_security_policy
 from core.jose import b64url, key_set_document, sign
+from core.languages import Language, language_of, preferred
 from core.settings import Mode, Settings
 from core.vault import KeyUse, Vault
 
@@ -344,7 +345,8 @@ def create_provider(
         )
         if client is not None and wanted in client.farewells:
             return Redirect(str(wanted), status_code=303)
-        return _page("Abgemeldet", "<p>Sie sind abgemeldet.</p>")
+        words = _words(request, query)
+        return _page(words, "out", f"<p>{words['out_text']}</p>")
 
     return Router(
         DEMO_PROVIDER,
@@ -365,18 +367,18 @@ def _asked(
     try:
         client, redirect = provider.sender(query)
     except _NotSentHere:
-        text = "<p>Die Anwendung, von der Sie kommen, ist hier nicht bekannt.</p>"
-        return _page("Anmeldung nicht möglich", text, status=400)
+        words = _words(request, query)
+        return _page(words, "stranger", f"<p>{words['stranger_text']}</p>", status=400)
     try:
         wish = provider.wish(client, redirect, query)
     except _Declined as declined:
         said = {"error": declined.error, "error_description": declined.description}
         return Redirect(provider.back(redirect, query.get("state"), **said), status_code=303)
     if form is None or now is None:
-        return _login_page(provider, request, redirect)
+        return _login_page(provider, request, redirect, _words(request, query))
     account = provider.recognise(form)
     if account is None:
-        return _login_page(provider, request, redirect, failed=True)
+        return _login_page(provider, request, redirect, _words(request, query), failed=True)
     return Redirect(provider.grant(wish, account, now), status_code=303)
 
 
@@ -388,25 +390,78 @@ def _once(raw: bytes) -> dict[str, str]:
 # ---- pages ----
 
 _STYLE = """
+:root { color-scheme: light dark; }
 body { font: 1.125rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 40rem; padding: 0 1rem; }
-fieldset { border: 1px solid #555; margin: 1rem 0; }
+h1 { font-size: 1.6rem; line-height: 1.2; overflow-wrap: break-word; }
+fieldset { border: 1px solid; margin: 1rem 0; }
 label { display: block; padding: .5rem 0; }
-label small { display: block; margin-left: 1.75rem; }
+label small { display: block; margin-left: 2rem; }
 input, button { font: inherit; }
-button { padding: .5rem 1.5rem; }
-[role=alert] { border-left: .4rem solid #a00; padding-left: 1rem; }
+input[type=radio] { width: 1.35rem; height: 1.35rem; margin: 0 .4rem 0 0; vertical-align: text-bottom; }
+input[type=password] { min-height: 2.8rem; width: 100%; max-width: 24rem; box-sizing: border-box; }
+button { padding: .5rem 1.5rem; min-height: 2.8rem; }
+[role=alert] { border-left: .4rem solid; padding-left: 1rem; }
 """
 
+_WORDS: Mapping[Language, Mapping[str, str]] = {
+    Language.DE: {
+        "in": "Anmeldung zur Vorführung",
+        "in_text": "Dies ist ein erfundenes Bürgerkonto. Das Passwort ist überall",
+        "who": "Wer möchten Sie sein?",
+        "password": "Passwort",
+        "do": "Anmelden",
+        "failed": "Konto und Passwort passen nicht zusammen.",
+        "out": "Abgemeldet",
+        "out_text": "Sie sind abgemeldet.",
+        "stranger": "Anmeldung nicht möglich",
+        "stranger_text": "Die Anwendung, von der Sie kommen, ist hier nicht bekannt.",
+    },
+    Language.DE_SIMPLE: {
+        "in": "Hier melden Sie sich an",
+        "in_text": "Alle Menschen hier sind erfunden. Das Pass-Wort ist immer",
+        "who": "Wer wollen Sie sein?",
+        "password": "Pass-Wort",
+        "do": "Anmelden",
+        "failed": "Das Pass-Wort stimmt nicht.",
+        "out": "Sie sind abgemeldet",
+        "out_text": "Sie können die Seite jetzt schließen.",
+        "stranger": "Sie können sich hier nicht anmelden",
+        "stranger_text": "Wir kennen die Seite nicht, von der Sie kommen.",
+    },
+    Language.EN: {
+        "in": "Sign in to the demonstration",
+        "in_text": "This is an invented account service. Every password is",
+        "who": "Who would you like to be?",
+        "password": "Password",
+        "do": "Sign in",
+        "failed": "Account and password do not fit together.",
+        "out": "Signed out",
+        "out_text": "You are signed out.",
+        "stranger": "Signing in is not possible",
+        "stranger_text": "The application that sent you is not known here.",
+    },
+}
 
-def _page(title: str, body: str, *, status: int = 200, form_target: str | None = None) -> Response[str]:
+
+def _words(request: Request[Any, Any, Any], query: Mapping[str, str]) -> Mapping[str, str]:
+    """The page's words in the language that the application asks for (`ui_locales`), else in the browser's."""
+    asked = query.get("ui_locales", "").split()
+    language = preferred(",".join(asked)) if asked else language_of(request)
+    return _WORDS[language] | {"lang": language.partition("-")[0]}
+
+
+def _page(
+    words: Mapping[str, str], title: str, body: str, *, status: int = 200, form_target: str | None = None
+) -> Response[str]:
     policy = content_security_policy(*([form_target] if form_target else []))
+    heading = escape(words[title])
     return Response(
         "<!doctype html>\n"
-        '<html lang="de"><head><meta charset="utf-8">'
+        f'<html lang="{words["lang"]}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title>"
+        f"<title>{heading}</title>"
         f'<link rel="stylesheet" href="{DEMO_PROVIDER}/style.css"></head>'
-        f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>\n",
+        f"<body><main><h1>{heading}</h1>{body}</main></body></html>\n",
         media_type=MediaType.HTML,
         status_code=status,
         headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"},
@@ -414,11 +469,17 @@ def _page(title: str, body: str, *, status: int = 200, form_target: str | None =
 
 
 def _login_page(
-    provider: _Provider, request: Request[Any, Any, Any], redirect: str, *, failed: bool = False
+    provider: _Provider,
+    request: Request[Any, Any, Any],
+    redirect: str,
+    words: Mapping[str, str],
+    *,
+    failed: bool = False,
 ) -> Response[str]:
-    alert = '<p role="alert">Konto und Passwort passen nicht zusammen.</p>' if failed else ""
+    alert = f'<p role="alert">{words["failed"]}</p>' if failed else ""
+    # Who is who is told in German alone: these people live in a German city.
     choices = "".join(
-        f'<label><input type="radio" name="account" value="{escape(account.sub)}" required> '
+        f'<label lang="de"><input type="radio" name="account" value="{escape(account.sub)}" required> '
         f"{escape(account.name)}"
         + (f"<small>{escape(account.about)}</small>" if account.about else "")
         + "</label>"
@@ -427,13 +488,14 @@ def _login_page(
     query = escape(request.scope["query_string"].decode("latin-1"))
     target = urlsplit(redirect)
     return _page(
-        "Anmeldung zur Vorführung",
-        f"<p>Dies ist ein erfundenes Bürgerkonto. Das Passwort ist überall <strong>{PASSWORD}</strong>.</p>"
+        words,
+        "in",
+        f"<p>{words['in_text']} <strong>{PASSWORD}</strong>.</p>"
         f'{alert}<form method="post" action="{DEMO_PROVIDER}/authorize?{query}">'
-        f"<fieldset><legend>Wer möchten Sie sein?</legend>{choices}</fieldset>"
-        '<label for="password">Passwort</label>'
+        f"<fieldset><legend>{words['who']}</legend>{choices}</fieldset>"
+        f'<label for="password">{words["password"]}</label>'
         '<input id="password" name="password" type="password" autocomplete="current-password" required>'
-        "<p><button>Anmelden</button></p></form>",
+        f"<p><button>{words['do']}</button></p></form>",
         status=403 if failed else 200,
         form_target=f"{target.scheme}://{target.netloc}",
     )

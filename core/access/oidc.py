@@ -169,8 +169,11 @@ class Provider:
 
     # ---- signing in ----
 
-    async def begin(self, return_to: str, now: datetime) -> tuple[str, Attempt]:
-        """Where to send the browser, and what it must bring back."""
+    async def begin(self, return_to: str, now: datetime, languages: str) -> tuple[str, Attempt]:
+        """Where to send the browser, and what it must bring back.
+
+        `languages` is what its reader likes best, first to last (`ui_locales`, OpenID Connect Core 1.0 §3.1.2.1).
+        """
         metadata = await self.metadata(now)
         attempt = Attempt(
             state=secrets.token_urlsafe(32),
@@ -188,6 +191,7 @@ class Provider:
             "nonce": attempt.nonce,
             "code_challenge": challenge(attempt.verifier),
             "code_challenge_method": "S256",
+            "ui_locales": languages,
         }
         return _with_query(metadata.authorization, query), attempt
 

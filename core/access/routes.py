@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 from litestar import MediaType, Request, Router, delete, get, post
@@ -23,6 +23,7 @@ from core.headers import PUBLIC_DOCUMENT
 from core.http import OutOfReach
 from core.idempotency import Answer
 from core.jose import TokenRefused, claimed_client, key_set_document, verify_client_assertion
+from core.languages import Language, language_of
 from core.limits.rules import Limit
 from core.limits.service import limited
 from core.vault import KeyUse
@@ -53,15 +54,26 @@ class LogoutRefused(DomainError):
     responses=problems(400, 429, 503),
 )
 async def sign_in(
-    state: State, now: NamedDependency[datetime], return_to: FromQuery[str | None] = None
+    request: Request[Any, Any, Any],
+    state: State,
+    now: NamedDependency[datetime],
+    return_to: FromQuery[str | None] = None,
 ) -> Redirect:
     """Sends the browser to the city's provider; it comes back to `return_to`, a path of this site."""
     keeper = doorkeeper_of(state)
     if keeper.provider is None:
         raise NobodySignsIn
-    where, attempt = await keeper.provider.begin(local_path(return_to), now)
+    back = local_path(return_to)
+    where, attempt = await keeper.provider.begin(back, now, _languages(request, back))
     begun = cookies.given(keeper.settings, cookies.SIGNING_IN, attempt.sealed(keeper.vault))
     return Redirect(where, status_code=303, cookies=[begun])
+
+
+def _languages(request: Request[Any, Any, Any], back: str) -> str:
+    """The language of the page to come back to, or the browser's; a provider without plain German takes German."""
+    chosen = dict(parse_qsl(urlsplit(back).query)).get("lang")
+    language = Language(chosen) if chosen in set(Language) else language_of(request)
+    return f"{language} {Language.DE}" if language is Language.DE_SIMPLE else language
 
 
 @get(

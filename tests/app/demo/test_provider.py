@@ -87,6 +87,24 @@ async def redeem(client: AsyncTestClient[Litestar], code: str, **other: str) -> 
     return await client.post("/demo/op/token", data=form)
 
 
+@pytest.mark.parametrize(
+    ("asked", "browser", "lang", "heading"),
+    [
+        (None, "en-GB", "en", "Sign in to the demonstration"),
+        ("de", "en-GB", "de", "Anmeldung zur Vorführung"),
+        ("de-simple de", "en-GB", "de", "Hier melden Sie sich an"),
+        ("en", "de-DE", "en", "Sign in to the demonstration"),
+        ("tr", "en-GB", "de", "Anmeldung zur Vorführung"),
+    ],
+)
+async def test_the_login_page_speaks_the_language_that_the_application_asks_for(
+    client: AsyncTestClient[Litestar], asked: str | None, browser: str, lang: str, heading: str
+) -> None:
+    page = await client.get(wish(ui_locales=asked), headers={"Accept-Language": browser})
+    assert f'<html lang="{lang}">' in page.text
+    assert f"<h1>{heading}</h1>" in page.text
+
+
 async def test_the_login_page_is_german_and_names_every_account(client: AsyncTestClient[Litestar]) -> None:
     page = await client.get(wish())
     assert page.status_code == 200

@@ -168,6 +168,27 @@ def why(answer: httpx.Response) -> str:
     return reason
 
 
+@pytest.mark.parametrize(
+    ("return_to", "browser", "asked"),
+    [
+        ("/card?lang=en", "de-DE", "en"),
+        ("/card?lang=de-simple", "en-GB", "de-simple de"),
+        ("/card?lang=tlh", "en-GB", "en"),
+        ("/card", "de-DE", "de"),
+    ],
+)
+async def test_the_provider_is_asked_to_speak_the_readers_language(
+    client: Browser, return_to: str, browser: str, asked: str
+) -> None:
+    answer = await client.get(
+        "/login",
+        params={"return_to": return_to},
+        headers={"Accept-Language": browser},
+        follow_redirects=False,
+    )
+    assert dict(parse_qsl(urlsplit(answer.headers["location"]).query))["ui_locales"] == asked
+
+
 # ---- the whole of it ----
 
 
