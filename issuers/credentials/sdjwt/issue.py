@@ -20,8 +20,7 @@ _SALT_BYTES, _SALT_CHARACTERS = 18, 24
 _DECOY_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Disclosable:
+class Disclosable(msgspec.Struct, frozen=True):
     """A claim's value, or an array's element, that the holder shows or keeps; more of them may stand within."""
 
     value: object
