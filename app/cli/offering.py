@@ -54,7 +54,7 @@ def offer_credential(
     """Print a credential offer for one person, with the transaction code that the wallet will ask for.
 
     The person is an id, the name of an account (in the demo: familie, rente, paar), or a name. Where several have the
-    name, they are listed with the year of birth and the postcode; the id then names one.
+    name, they are listed with an initial, the year of birth and the postcode; the id then names one.
     """
     made = asyncio.run(
         _offer(
@@ -142,7 +142,8 @@ def _told_apart(identity: PersonIdentity | None) -> str:
         return "nothing is known"
     year = identity.birth_date[:4]
     born = f"born {year}" if year.strip("0") else "year of birth unknown"
-    return f"{born}, {identity.postcode}" if identity.postcode else born
+    initial = f"{identity.given_name[0]}." if identity.given_name else ""
+    return ", ".join(part for part in (initial, born, identity.postcode) if part)
 
 
 async def _named(session: AsyncSession, vault: Vault, settings: Settings, person: str) -> Sequence[UUID]:

@@ -88,8 +88,9 @@ def _of_jwt(desk: Desk, grant: WalletGrant, token: str) -> list[_Found]:
     nonce = _judged(desk, grant, proof)
     if attestation is None:
         return [(_p256(proof.key), nonce)]
-    if thumbprint(proof.key.public) not in {thumbprint(key.public) for key in attested}:
-        raise _refused("the proof is signed by a key that the attestation does not name")
+    # The first one signs for all of them (TS3 of the EUDI Wallet).
+    if thumbprint(proof.key.public) != thumbprint(attested[0].public):
+        raise _refused("the proof is not signed by the first key that the attestation names")
     stated = _claims_of(attestation).get("nonce")
     if stated is not None and stated != nonce:
         raise OAuthError("invalid_nonce", "the attestation was made for another nonce than the proof")

@@ -139,6 +139,18 @@ async def test_vci_11_every_configuration_says_what_wallets_need(wallet: Wallet,
         assert {("tariff",), ("tariff", "reduced"), ("given_name",), ("birthdate",)} <= set(paths)
 
 
+async def test_vci_6_the_nonce_endpoint_is_named_where_credentials_are_bound(wallet: Wallet) -> None:
+    bound = [
+        one
+        for one in wallet.configurations.values()
+        if one.keys() & {"cryptographic_binding_methods_supported", "proof_types_supported"}
+    ]
+    assert bound
+    assert wallet.issuer_metadata["nonce_endpoint"] == f"{ISSUER}/openid/nonce"
+    for one in bound:
+        assert {"cryptographic_binding_methods_supported", "proof_types_supported"} <= one.keys()
+
+
 async def test_vci_11_addresses_are_https_and_encryption_is_announced(wallet: Wallet) -> None:
     said = wallet.issuer_metadata
     for name in said:

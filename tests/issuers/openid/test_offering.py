@@ -141,9 +141,9 @@ async def test_the_command_finds_a_person_by_name_if_one_has_it(
             assert found.exit_code == 0, found.output
             assert json.loads(found.output)["tx_code"] is None
     assert found.exit_code == 1
-    assert f"{person_id}  year of birth unknown" in found.output
+    assert f"{person_id}  L., year of birth unknown" in found.output
     # Enough to choose by, and nothing that a copied terminal need not have.
-    assert "  born 1990, 44145" in found.output
+    assert "  L., born 1990, 44145" in found.output
     for hidden in ("05-17", "Ludmilla", surname, "Weg"):
         assert hidden not in found.output
 

@@ -91,12 +91,16 @@ async def test_vci_12_a_private_key_in_the_header_is_refused(loaded: Wallet) -> 
     assert error(await loaded.ask_credential(proofs={"jwt": [proof]})) == "invalid_proof"
 
 
-async def test_vci_12_an_unsigned_proof_is_refused(loaded: Wallet) -> None:
-    header, claims, _ = loaded.proof(new_key(), await loaded.nonce()).split(".")
-    opened = json.loads(unb64(header)) | {"alg": "none"}
+@pytest.mark.parametrize("alg", ["none", "HS256", "ES384", "RS256", "EdDSA", "es256", None])
+async def test_vci_12_an_unsigned_proof_or_one_of_another_algorithm_is_refused(
+    loaded: Wallet, alg: str | None
+) -> None:
+    header, claims, signature = loaded.proof(new_key(), await loaded.nonce()).split(".")
+    opened = json.loads(unb64(header)) | {"alg": alg}
     header = base64.urlsafe_b64encode(json.dumps(opened).encode()).rstrip(b"=").decode()
-    answer = await loaded.ask_credential(proofs={"jwt": [f"{header}.{claims}."]})
-    assert error(answer) == "invalid_proof"
+    for signed in (signature, ""):
+        answer = await loaded.ask_credential(proofs={"jwt": [f"{header}.{claims}.{signed}"]})
+        assert error(answer) == "invalid_proof"
 
 
 async def test_vci_12_the_nonce_must_be_live(loaded: Wallet, clock: FixedClock) -> None:
@@ -155,6 +159,16 @@ async def test_vci_12_a_proof_by_a_key_that_is_not_attested_is_refused(
     attestation = provider.key_attestation([new_key()], clock.now())
     proof = loaded.proof(new_key(), await loaded.nonce(), header={"key_attestation": attestation})
     assert error(await loaded.ask_credential(proofs={"jwt": [proof]})) == "invalid_proof"
+
+
+async def test_vci_12_the_first_attested_key_signs_for_all(
+    loaded: Wallet, provider: Provider, clock: FixedClock
+) -> None:
+    keys = [new_key(), new_key()]
+    attestation = provider.key_attestation(keys, clock.now())
+    for key, status in ((keys[1], 400), (keys[0], 200)):
+        proof = loaded.proof(key, await loaded.nonce(), header={"key_attestation": attestation})
+        assert (await loaded.ask_credential(proofs={"jwt": [proof]})).status_code == status
 
 
 async def test_vci_12_a_foreign_key_attestation_is_refused(loaded: Wallet, clock: FixedClock) -> None:

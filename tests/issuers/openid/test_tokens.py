@@ -41,6 +41,11 @@ async def test_vci_5_authorization_details_bring_a_credential_identifier(wallet:
     assert granted["credential_configuration_id"] == "city-card"
     assert granted["credential_identifiers"]
     assert "scope" not in tokens
+    # By its identifier, and no more by the name of the configuration.
+    proofs = {"jwt": [wallet.proof(new_key(), await wallet.nonce())]}
+    by_configuration = {"credential_configuration_id": "city-card", "proofs": proofs}
+    refused = await wallet.behind_token("credential_endpoint", by_configuration)
+    assert error(refused) == "invalid_credential_request"
     assert (await wallet.fetch([new_key()])).status_code == 200
 
 
@@ -203,6 +208,24 @@ async def test_vci_14_invalid_client_where_the_code_flow_comes_without_attestati
         "code_verifier": wallet.verifier,
     }
     assert error(await wallet.ask_token(form), 401) == "invalid_client"
+
+
+async def test_vci_14_invalid_client_for_an_attestation_that_does_not_hold(
+    wallet: Wallet, city: City
+) -> None:
+    offered = await city.offer()
+    offer = await wallet.read_offer(offered.link)
+    headers = {"OAuth-Client-Attestation": "a.b.c", "OAuth-Client-Attestation-PoP": "a.b.c"}
+    form = {
+        "grant_type": PRE_AUTHORIZED,
+        "pre-authorized_code": offer["grants"][PRE_AUTHORIZED]["pre-authorized_code"],
+        "tx_code": offered.tx_code,
+    }
+    await wallet.nonce()
+    url = wallet.server["token_endpoint"]
+    answer = await wallet.http.post(url, data=form, headers={**headers, "DPoP": wallet.dpop("POST", url)})
+    assert error(answer, 401) == "invalid_client"
+    assert (await wallet.redeem(offer, offered.tx_code)).status_code == 200  # and nothing was used up
 
 
 async def test_vci_14_unsupported_grant_type(wallet: Wallet) -> None:
