@@ -18,7 +18,14 @@ from core.settings import Settings
 from core.vault import Vault
 from entitlements.decisions import everybody
 from entitlements.decisions.service import assess
-from entitlements.deliveries.checking import check, incomplete, mentioned, statistics, unreadable, waiting
+from entitlements.deliveries.checking import (
+    check,
+    incomplete,
+    keep_mentioned,
+    statistics,
+    unreadable,
+    waiting,
+)
 from entitlements.deliveries.models import RUNNING, About, Delivery, DeliverySubject, Mode, Phase, State
 from entitlements.deliveries.parts import Part, decided
 from entitlements.deliveries.rules import SMALL, Result, held_back, stride
@@ -132,6 +139,8 @@ class _Work:
     async def rows(self) -> None:
         """Applies the next households, and goes on to what the delivery leaves out when there are none."""
         one = self.delivery
+        if self.full and one.reached is None:
+            await keep_mentioned(self.session, one, self.day)
         behind = col(DeliverySubject.anchor) > one.reached if one.reached is not None else true()
         found = await self.session.execute(
             select(col(DeliverySubject.anchor))
@@ -164,9 +173,7 @@ class _Work:
             col(Fact.valid_next) > self.day,
             col(Fact.confirmed_at) < one.as_of,
         )
-        persons = await self._some(
-            col(Fact.person_id), and_(left_out, ~mentioned(one.id, col(Fact.person_id)))
-        )
+        persons = await self._some(col(Fact.person_id), left_out)
         households = await self._some(col(Fact.household_id), left_out)
         moved_out = await self._some(
             col(Membership.person_id),
@@ -175,7 +182,6 @@ class _Work:
                 col(Membership.known_until).is_(None),
                 col(Membership.valid_next) > self.day,
                 col(Membership.confirmed_at) < one.as_of,
-                ~mentioned(one.id, col(Membership.person_id)),
             ),
         )
         if persons or households or moved_out:

@@ -286,16 +286,63 @@ def _standing_members(register_id: UUID, day: date) -> ColumnElement[bool]:
     )
 
 
-def mentioned(delivery_id: UUID, person_id: Any) -> ColumnElement[bool]:
-    """Whether a refused row of the delivery was about the person."""
+async def keep_mentioned(session: AsyncSession, delivery: Delivery, day: date) -> None:
+    """What stands about whom a refused row speaks of counts as said again: a complete list does not leave them out.
+
+    So does a home of which the list waits for the link of somebody else in it. Written down with what stands,
+    because whatever the register says later is settled with all its lists.
+    """
     row, who = aliased(DeliveryRow), aliased(DeliverySubject)
-    return exists().where(
-        col(who.delivery_id) == delivery_id,
-        col(who.person_id) == person_id,
-        col(row.delivery_id) == delivery_id,
-        col(row.subject) == col(who.place),
-        col(row.result).in_([result.value for result in ABOUT_SOMEBODY]),
+    refused = (
+        select(col(who.person_id), col(who.household_id), col(row.part))
+        .join(who, and_(col(who.delivery_id) == delivery.id, col(who.place) == col(row.subject)))
+        .where(
+            col(row.delivery_id) == delivery.id,
+            col(row.result).in_([result.value for result in ABOUT_SOMEBODY]),
+        )
     )
+    member, listing = aliased(DeliveryMember), aliased(DeliverySubject)
+    waiting_homes = (
+        select(col(who.person_id))
+        .select_from(listing)
+        .join(
+            member,
+            and_(col(member.delivery_id) == delivery.id, col(member.listing) == col(listing.place)),
+        )
+        .join(who, and_(col(who.delivery_id) == delivery.id, col(who.place) == col(member.member)))
+        .where(
+            col(listing.delivery_id) == delivery.id,
+            col(listing.about) == About.HOUSEHOLD,
+            col(listing.result) == Result.NO_LINK.value,
+        )
+    )
+    persons, households, homes = set[UUID](), set[UUID](), set[UUID]()
+    for person_id, household_id, part in await session.execute(refused):
+        households |= {household_id} - {None}
+        homes |= {person_id} - {None}
+        # Behind the first part stands who belongs to a household: of their own facts the row says nothing.
+        persons |= {person_id} - {None} if part == 0 else set()
+    homes |= set((await session.execute(waiting_homes)).scalars()) - {None}
+    for table, about, whose in (
+        (Fact, col(Fact.person_id), persons),
+        (Fact, col(Fact.household_id), households),
+        (Membership, col(Membership.person_id), homes),
+        # Whom a list that waits does not name is gone; of one that is refused, nobody knows whom it would name.
+        (Membership, col(Membership.household_id), households),
+    ):
+        for some in chunks(sorted(whose)):
+            await session.execute(
+                update(table)
+                .where(
+                    among(about, some),
+                    col(table.register_id) == delivery.register_id,
+                    col(table.known_until).is_(None),
+                    col(table.valid_next) > day,
+                    col(table.confirmed_at) < delivery.as_of,
+                )
+                .values(confirmed_at=delivery.as_of)
+                .execution_options(synchronize_session=False)
+            )
 
 
 async def unreadable(session: AsyncSession, delivery_id: UUID) -> int:

@@ -32,7 +32,7 @@ from sqlmodel import col
 from core.bulk import among, chunks, insert_new, table_of
 from core.database import Moment, new_id
 from core.vault import Vault
-from entitlements.deliveries.checking import mentioned, said_rows, waiting
+from entitlements.deliveries.checking import said_rows, waiting
 from entitlements.deliveries.linking import opened
 from entitlements.deliveries.models import (
     About,
@@ -611,9 +611,7 @@ class _One:
                 ),
             )
             found = await self.session.execute(
-                select(col(Person.id)).where(
-                    among(col(Person.id), some), stands, ~mentioned(self.delivery_id, col(Person.id))
-                )
+                select(col(Person.id)).where(among(col(Person.id), some), stands)
             )
             listed.update(found.scalars())
         if not listed:

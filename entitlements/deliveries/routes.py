@@ -24,7 +24,7 @@ from core.vault import Vault
 from entitlements.deliveries import service
 from entitlements.deliveries.models import OVER, Delivery, Mode, State
 from entitlements.deliveries.receiving import Announced, Media
-from entitlements.deliveries.rules import Result
+from entitlements.deliveries.rules import MOST_MEMBERS, Result
 from entitlements.deliveries.schemas import DeliveryPage, DeliveryView, RowPage, RowView
 from entitlements.registers.models import Register
 from entitlements.registers.service import register_of
@@ -63,7 +63,7 @@ class RowsInBody(Operation):
             description=(
                 "One row a line. `person`: number, names, birth_date (1990-05-00 where the day is unknown), street, "
                 "postcode, town, email, phone, language, identification_number. `household`: household, kind, all "
-                "members, from, until. `fact`: number (or household and kind), fact, value, from, until, stated_at; "
+                f"members ({MOST_MEMBERS} at most), from, until. `fact`: number (or household and kind), fact, value, from, until, stated_at; "
                 "`withdraw: true` in place of a value takes back. CSV names these columns in its first line and "
                 "separates members by semicolons."
             ),

@@ -23,6 +23,8 @@ MOST = 5_000
 """Numbers of one transaction, however large the delivery is."""
 STRIDES = 40
 """Transactions in which a large delivery is applied, as long as none of them grows too long."""
+MOST_MEMBERS = 200
+"""Members of one household: whoever belongs to it is judged by all the others, so that the work grows by the square."""
 AHEAD = timedelta(minutes=5)
 """How far a register's clock may be ahead of ours."""
 FEW = 10
@@ -54,6 +56,8 @@ class Result(StrEnum):
     BAD_TEXT = "bad-text"
     MALFORMED = "malformed"
     TOO_LONG = "too-long"
+    TOO_MANY = "too-many-members"
+    """A household has so many members that each could not be judged by all the others."""
     DUPLICATE = "duplicate"
     """An earlier row of the same delivery says something about the same from the same day on."""
     FORGOTTEN = "forgotten"
@@ -116,14 +120,28 @@ class Refused:
 
     result: Result
     number: str | None = None
+    households: tuple[tuple[str, str], ...] = ()
+    """The household's number with its kind; with every kind of the register where the row names none that there is."""
+    members: tuple[str, ...] = ()
+    """Who belongs to the household by this row."""
 
 
 Said = FactSaid | PersonSaid | HouseholdSaid | Refused
 Row = tuple[Said, str | None]
 """What a row says; with a number where that stands in place of the one inside (see `Again`)."""
 
-ABOUT_SOMEBODY = frozenset({Result.WRONG_TYPE, Result.BAD_DAYS, Result.BAD_MOMENT, Result.BAD_TEXT})
-"""A row like this in a full delivery does mention the person: what stands about them is not left out."""
+ABOUT_SOMEBODY = frozenset(
+    {
+        Result.WRONG_TYPE,
+        Result.BAD_DAYS,
+        Result.BAD_MOMENT,
+        Result.BAD_TEXT,
+        Result.UNKNOWN_FACT,
+        Result.UNKNOWN_HOUSEHOLD_KIND,
+        Result.TOO_MANY,
+    }
+)
+"""A row like this in a full delivery does mention the person or household: what stands about them is not left out."""
 ABOUT_ANYBODY = frozenset({Result.MALFORMED, Result.TOO_LONG, Result.BAD_NUMBER})
 """A row like this in a full delivery may be about anybody: nothing can be concluded from who is left out."""
 
@@ -254,12 +272,28 @@ def read(fields: Mapping[str, Any], frame: Frame) -> Said:
             case _:
                 return _person(fields, frame)
     except Bad as bad:
-        return Refused(bad.result, _about(fields) if bad.result in ABOUT_SOMEBODY else None)
+        return _refused(bad.result, fields, frame)
 
 
-def _about(fields: Mapping[str, Any]) -> str | None:
+def _refused(result: Result, fields: Mapping[str, Any], frame: Frame) -> Refused:
+    """Why a row cannot be taken, and whom it mentions all the same."""
+    if result not in ABOUT_SOMEBODY:
+        return Refused(result)
+    household, kind = _readable(fields.get("household")), fields.get("kind")
+    kinds = (kind,) if kind in frame.remit.households else tuple(sorted(frame.remit.households))
+    members = fields.get("members")
+    named = map(_readable, members if isinstance(members, list) else ())
+    return Refused(
+        result,
+        _readable(fields.get("number")),
+        tuple((household, kind) for kind in kinds) if household is not None else (),
+        tuple(dict.fromkeys(number for number in named if number is not None)),
+    )
+
+
+def _readable(number: object) -> str | None:
     try:
-        return _number(fields, "number")
+        return _clean_number(number)
     except Bad:
         return None
 
@@ -313,9 +347,11 @@ def _household_kind(fields: Mapping[str, Any], frame: Frame) -> str:
 def _household(fields: Mapping[str, Any], frame: Frame) -> HouseholdSaid:
     kind = _household_kind(fields, frame)
     members = fields.get("members")
-    if not isinstance(members, list) or len(members) > 200:
+    if not isinstance(members, list):
         raise Bad(Result.MALFORMED)
     numbers = tuple(dict.fromkeys(_clean_number(member) for member in members))
+    if len(numbers) > MOST_MEMBERS:
+        raise Bad(Result.TOO_MANY)
     first, following = _days(fields, frame)
     return HouseholdSaid(
         _number(fields, "household"), kind, numbers, first, following, _moment(fields, frame)
@@ -333,6 +369,9 @@ def _person(fields: Mapping[str, Any], frame: Frame) -> PersonSaid:
             raise Bad(Result.NOT_IN_REMIT)
         if not isinstance(identification, str) or not re.fullmatch("[0-9]{11}", identification):
             raise Bad(Result.BAD_NUMBER)
+        if len(set(identification)) == 1:
+            # Written where there is none: everybody with the same one would become one person.
+            raise Bad(Result.WRONG_TYPE)
     birth: Mapping[str, Value] = {}
     if "birth_date" in said:
         try:
@@ -397,9 +436,12 @@ def _days(fields: Mapping[str, Any], frame: Frame) -> tuple[date, date]:
     return first, following
 
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
 def _day(value: object) -> date:
     try:
-        if isinstance(value, str) and len(value) == 10:
+        if isinstance(value, str) and _DAY.fullmatch(value):
             return date.fromisoformat(value)
     except ValueError:
         pass

@@ -135,10 +135,7 @@ class Staging:
             case HouseholdSaid():
                 self._household(said)
             case Refused():
-                hashed = self._hash(said.number) if said.number is not None else None
-                # Nothing waits for this number: it is noted whom the row was about, and nobody is asked.
-                subject = self._subject(About.PERSON, hashed) if hashed else None
-                self.rows.append((self._delivery_id, self.position, 0, subject, None, said.result.value))
+                self._refused(said)
 
     def _fact(self, said: FactSaid, number: str | None) -> None:
         known = self._parts.get(id(said))
@@ -199,6 +196,21 @@ class Staging:
             place = self._subjects.get(number)
             member = place if place is not None else self._named(number)
             self._new_members.append((self._delivery_id, listing, member))
+
+    def _refused(self, said: Refused) -> None:
+        """Notes whom the row was about; nothing waits for them, and nobody is asked who they are.
+
+        Who belongs to a household by a row that is refused stands in the parts behind the first.
+        """
+        about: list[int | None] = [self._housed(number, kind) for number, kind in said.households]
+        if said.number is not None:
+            about.append(self._subject(About.PERSON, self._hash(said.number)))
+        for number in said.members:
+            place = self._subjects.get(number)
+            about = about or [None]
+            about.append(self._subject(About.PERSON, self._hash(number)) if place is None else place)
+        for part, subject in enumerate(about or [None]):
+            self.rows.append((self._delivery_id, self.position, part, subject, None, said.result.value))
 
     def _named(self, number: str) -> int:
         """The subject of all facts about a number."""

@@ -145,10 +145,41 @@ def test_what_is_not_in_the_remit_is_not_taken() -> None:
     assert said(home, narrow).result is Result.NOT_IN_REMIT
 
 
+@pytest.mark.parametrize("number", ["00000000000", "11111111111", "99999999999"])
+def test_an_identification_number_that_stands_for_none_makes_nobody_one_person(number: str) -> None:
+    row = {"row": "person", "number": "J-1", "identification_number": number}
+    assert said(row) == Refused(Result.WRONG_TYPE, "J-1")
+
+
+@pytest.mark.parametrize(
+    "day", ["2026-W01-1", "2026W011", "20260101", "2026-1-1", "٢٠٢٦-01-01", " 2026-01-01"]
+)
+def test_a_day_is_written_in_one_way(day: str) -> None:
+    row = {"row": "fact", "number": "J-1", "fact": "sgb2", "value": True, "from": day}
+    assert said(row) == Refused(Result.BAD_DAYS, "J-1")
+
+
 def test_a_refused_row_still_says_whom_it_was_about() -> None:
     assert said({"row": "fact", "number": "J-1", "fact": "sgb2", "value": "?"}) == Refused(
         Result.WRONG_TYPE, "J-1"
     )
+    assert said({"row": "fact", "number": "J-1", "fact": "sgb-2", "value": True}) == Refused(
+        Result.UNKNOWN_FACT, "J-1"
+    )
+    home = {
+        "row": "household",
+        "household": "H-1",
+        "kind": "home",
+        "members": ["a", 1, "b", "a"],
+        "from": "x",
+    }
+    whose = (("H-1", "registered_household"),), ("a", "b")
+    assert said(home) == Refused(Result.UNKNOWN_HOUSEHOLD_KIND, None, *whose)
+    home |= {"kind": "registered_household", "members": ["a", "b"]}
+    assert said(home) == Refused(Result.BAD_DAYS, None, *whose)
+    need = {"row": "fact", "household": "H-1", "fact": "household_need", "value": "much"}
+    assert said(need) == Refused(Result.WRONG_TYPE, None, whose[0])
+    assert said({"row": "fact", "number": 7, "fact": "sgb-2", "value": True}) == Refused(Result.UNKNOWN_FACT)
 
 
 @pytest.mark.parametrize(
