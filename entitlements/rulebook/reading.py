@@ -125,10 +125,11 @@ def _section_of(text: str, file: str, loader: type[_Loader] = _Loader) -> _Secti
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "this is not YAML"
         raise RulebookError(str(problem), file, mark.line + 1 if mark else 1) from None
-    except (RecursionError, ValueError, AttributeError):
-        # Brackets deeper than a parser can follow, a day that no calendar has, or what calls itself a day and is none.
+    except (RecursionError, ValueError, AttributeError, KeyError):
+        # Brackets deeper than a parser can follow, a day that no calendar has, or what calls itself a day, or a yes
+        # or no, and is none.
         raise RulebookError(
-            "this is nested too deeply, or holds a day that does not exist", file, 1
+            "this is nested too deeply, or holds a value that is not what it calls itself", file, 1
         ) from None
     if not isinstance(content, _Section):
         raise RulebookError("the file must hold a mapping", file, 1)

@@ -30,6 +30,7 @@ UNREADABLE = {
     "a rule of another type": (karte(["household_need"]), "must answer with bool"),
     "an unknown section": ("rules: []", "means nothing here"),
     "a character that nobody sees": ('note: "a\\0b"', "control characters"),
+    "a yes or no that is neither": ("note: !!bool perhaps", "is not what it calls itself"),
     "a reference": ("note: &a x\ncases: [*a]", "references to other places are not taken"),
     "an amount of another unit": (
         "parameters: {participation_monthly: {unit: int, values: [{from: 2027-01-01, value: 1, statute: §}]}}",
