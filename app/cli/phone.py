@@ -108,6 +108,12 @@ def sync(outside: Outside) -> None:
         if moved.state == "replaced":
             outside.voice.fail(f"Ihre Karte ist umgezogen: {whither}.", f"Your card has moved: {whither}.")
         outside.voice.fail("Dieses Telefon wurde abgemeldet.", "This phone was removed.")
+    if any(held["paused"] for held in said["holds"]):
+        outside.voice.say(
+            "Eine Karte auf diesem Telefon macht eine Pause; mehr steht unter: citycard phone inbox",
+            "A card on this phone is paused; more of it: citycard phone inbox",
+        )
+        return
     cards = said["cards"]
     outside.voice.say(f"Alles in Ordnung; {cards} Karten gelten.", f"All is well; {cards} cards hold.")
 

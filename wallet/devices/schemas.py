@@ -84,6 +84,10 @@ class HeldView(Schema):
     person_id: UUID = Field(description="Whose cards", examples=["0199f6a2-6d3e-7c11-9a55-3c1f0a7b9d21"])
     named: bool = Field(description="Whether they carry the name", examples=[False])
     cards: int = Field(description="How many still hold", examples=[8])
+    paused: bool = Field(
+        description="Whether their card is suspended on phones: there are no fresh ones until it is resumed",
+        examples=[False],
+    )
 
 
 class DeviceSyncView(DeviceView):

@@ -12,6 +12,7 @@ from core.errors import NotFound
 from core.jose import b64url
 from core.settings import Settings
 from entitlements.people import service as people
+from issuers.credentials import pausing
 from issuers.credentials.models import Credential
 from wallet.devices.models import Device
 from wallet.devices.rules import DeviceState
@@ -35,6 +36,8 @@ async def sync(
         .group_by(col(Credential.person_id), col(Credential.named))
         .order_by(col(Credential.person_id), col(Credential.named))
     )
+    holds = held.all()
+    paused = {who: await pausing.are_phones_paused(session, who) for who in {who for who, _, _ in holds}}
     taken_back = await session.execute(
         select(col(Credential.card_hash)).where(
             *on_it, col(Credential.revoked_at).is_not(None), col(Credential.card_hash).is_not(None)
@@ -50,7 +53,10 @@ async def sync(
         ended_at=device.removed_at,
         replaced_by=None if successor is None else successor.name,
         may_pay=may_pay(device, now),
-        holds=[HeldView(person_id=who, named=named, cards=count) for who, named, count in held.all()],
+        holds=[
+            HeldView(person_id=who, named=named, cards=count, paused=paused[who])
+            for who, named, count in holds
+        ],
         taken_back=sorted(b64url(digest) for digest in taken_back.scalars() if digest is not None),
         batch=settings.card_batch,
         code_host=settings.code_host,

@@ -130,7 +130,12 @@ async def test_a_suspended_phone_gets_no_fresh_cards_until_the_card_is_resumed(
     for kind in ("nameless", "named"):
         assert slug(await phone.ask(1, kind=kind)) == (409, "card-paused")
     assert await statuses(town) == [Status.SUSPENDED] * 3
+    path = f"/v1/devices/{phone.id}"
+    (held,) = (await town.client.get(path, headers=owner.headers)).json()["holds"]
+    assert (held["cards"], held["paused"]) == (3, True)
     await say("resumption")
+    (held,) = (await town.client.get(path, headers=owner.headers)).json()["holds"]
+    assert not held["paused"]
     assert not (await town.client.get("/v1/card", headers=owner.headers)).json()["paused"]
     assert (await phone.ask(1)).status_code == 201
     assert await statuses(town) == [Status.VALID] * 4
