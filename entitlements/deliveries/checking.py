@@ -318,11 +318,14 @@ async def keep_mentioned(session: AsyncSession, delivery: Delivery, day: date) -
     )
     persons, households, homes = set[UUID](), set[UUID](), set[UUID]()
     for person_id, household_id, part in await session.execute(refused):
-        households |= {household_id} - {None}
-        homes |= {person_id} - {None}
-        # Behind the first part stands who belongs to a household: of their own facts the row says nothing.
-        persons |= {person_id} - {None} if part == 0 else set()
-    homes |= set((await session.execute(waiting_homes)).scalars()) - {None}
+        if household_id is not None:
+            households.add(household_id)
+        if person_id is not None:
+            homes.add(person_id)
+            if part == 0:
+                # Behind it stands who belongs to a household: of their own facts such a row says nothing.
+                persons.add(person_id)
+    homes.update(one for one in (await session.execute(waiting_homes)).scalars() if one is not None)
     for table, about, whose in (
         (Fact, col(Fact.person_id), persons),
         (Fact, col(Fact.household_id), households),

@@ -63,8 +63,8 @@ class RowsInBody(Operation):
             description=(
                 "One row a line. `person`: number, names, birth_date (1990-05-00 where the day is unknown), street, "
                 "postcode, town, email, phone, language, identification_number. `household`: household, kind, all "
-                f"members ({MOST_MEMBERS} at most), from, until. `fact`: number (or household and kind), fact, value, from, until, stated_at; "
-                "`withdraw: true` in place of a value takes back. CSV names these columns in its first line and "
+                f"members (at most {MOST_MEMBERS}), from, until. `fact`: number (or household and kind), fact, value, "
+                "from, until, stated_at; `withdraw: true` in place of a value takes back. CSV names these columns in its first line and "
                 "separates members by semicolons."
             ),
             content={
