@@ -28,6 +28,23 @@ def config(application: Litestar, host: str, port: int) -> uvicorn.Config:
     )
 
 
+class NobodyListens(Exception):
+    """Where it was to be served nobody may listen, or there is no such place."""
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket for this place, which it shares with other such processes; NobodyListens where there can be none."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise NobodyListens(f"{host}:{port}: {error.strerror or error}") from None
+    return listener
+
+
 def settle_in() -> None:
     """What stands at the start stays: the collector looks only at what comes after (measured: 2 µs a loaded fact)."""
     gc.collect()
@@ -43,10 +60,7 @@ def serve_forever(application: Litestar, host: str, port: int) -> None:
 
 
 async def _serve(served: uvicorn.Config) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind((served.host, served.port))
+    with listening(served.host, served.port) as listener:
         settle_in()
         try:
             await uvicorn.Server(served).serve(sockets=[listener])

@@ -2,28 +2,31 @@
 
 import asyncio
 import contextlib
+import fcntl
 import logging
+import os
 import shutil
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 import structlog
 from alembic.util import CommandError
 
-from app.cli.inside import Misset, well_set
+from app.cli.inside import PORTS, Misset, known_database, telling, well_set
 from app.cli.running import migrate_to_head
 from app.demo.accounts import logins
 from app.demo.city import PERSONS, City
 from app.demo.running import FOLDER, PASSWORD, PORT, Demo
-from app.serving import serve_forever
+from app.serving import NobodyListens, listening, serve_forever
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=int, help=f"On which port; default: {PORT}, or that of the city that stands.")
+@click.option("--port", type=PORTS, help=f"On which port; default: {PORT}, or that of the city that stands.")
 @click.option(
     "--fresh/--keep", default=False, help="Begin with a new city, or go on with the one that stands.  [keep]"
 )
@@ -38,7 +41,7 @@ from app.serving import serve_forever
     "--folder",
     default=FOLDER,
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, writable=True, path_type=Path),
     help="Where everything is kept.",
 )
 @click.option(
@@ -70,35 +73,75 @@ def demo(
             f"Diese Stadt wurde für Port {demo.home_port} gemacht / this city was made for port {demo.home_port}: "
             "--fresh"
         )
+    known_database(demo.settings.database_url)
+    if not fill_only:
+        _free(host, demo.port)
+    with _alone(demo.folder, making=city is None) as made, telling():
+        if city is None:
+            demo.clear()
+        try:
+            migrate_to_head(demo.settings.database_url)
+        except CommandError:
+            raise click.ClickException(
+                "Diese Stadt stammt von einer anderen Fassung / this city is of another version: --fresh"
+            ) from None
+        if city is None:
+            click.echo(f"Die Stadt entsteht … / Making the city … ({persons} Menschen / people)")
+            begun = time.perf_counter()
+            city = asyncio.run(demo.fill(persons=persons, tell=_tell))
+            click.echo(f"  {time.perf_counter() - begun:6.1f} s")
+            made()
+        if fill_only:
+            sys.exit(0)
+        try:
+            application = demo.application(city)
+        except ValueError as error:  # a file that a setting names does not fit
+            raise Misset(str(error)) from None
+        click.echo(greeting(demo, city))
+        with contextlib.suppress(KeyboardInterrupt):
+            serve_forever(application, host, demo.port)
+
+
+def _free(host: str, port: int) -> None:
+    """Refuses a port where somebody answers or nobody may listen, before a city is made for it."""
+    try:
+        listening(host, port).close()
+    except NobodyListens as error:
+        raise click.ClickException(
+            f"Hier darf niemand lauschen / nobody may listen here ({error}); --port"
+        ) from None
     with socket.socket() as knock:
         # The socket that serves is shared among processes: a second demo would not fail, but mix with the first.
-        if not fill_only and knock.connect_ex((host, demo.port)) == 0:
+        if knock.connect_ex((host, port)) == 0:
             raise click.ClickException(
-                f"Auf Port {demo.port} antwortet schon jemand / somebody answers on port {demo.port} already; --port"
+                f"Auf Port {port} antwortet schon jemand / somebody answers on port {port} already; "
+                "citycard demo --port …"
             )
-    if city is None:
-        demo.clear()
-    demo.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, *, making: bool) -> Iterator[Callable[[], None]]:
+    """Keeps whoever makes a city apart from everybody else in its folder; hands out what says that it is made."""
     try:
-        migrate_to_head(demo.settings.database_url)
-    except CommandError:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept = os.open(folder, os.O_RDONLY)
+    except OSError as error:
         raise click.ClickException(
-            "Diese Stadt stammt von einer anderen Fassung / this city is of another version: --fresh"
+            f"{folder} lässt sich nicht anlegen / cannot be made ({error.strerror}); --folder"
         ) from None
-    if city is None:
-        click.echo(f"Die Stadt entsteht … / Making the city … ({persons} Menschen / people)")
-        begun = time.perf_counter()
-        city = asyncio.run(demo.fill(persons=persons, tell=_tell))
-        click.echo(f"  {time.perf_counter() - begun:6.1f} s")
-    if fill_only:
-        sys.exit(0)
     try:
-        application = demo.application(city)
-    except ValueError as error:  # a file that a setting names does not fit
-        raise Misset(str(error)) from None
-    click.echo(greeting(demo, city))
-    with contextlib.suppress(KeyboardInterrupt):
-        serve_forever(application, host, demo.port)
+        # Let go of by the system with the process, however that ends.
+        fcntl.flock(kept, fcntl.LOCK_NB | (fcntl.LOCK_EX if making else fcntl.LOCK_SH))
+    except OSError:
+        os.close(kept)
+        raise click.ClickException(
+            f"In {folder} arbeitet schon eine Vorführung / a demo is at work there already; "
+            "--folder und / and --port"
+        ) from None
+    try:
+        yield lambda: fcntl.flock(kept, fcntl.LOCK_SH)
+    finally:
+        os.close(kept)
 
 
 def quieten() -> None:

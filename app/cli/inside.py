@@ -2,6 +2,7 @@
 
 import functools
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ import click
 import structlog
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
-from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
 
 from app.cli.outside import FAILED, REFUSED
 from app.demo.clock import remembered
@@ -71,7 +73,24 @@ def _own_set() -> bool:
 def settings() -> Settings:
     """The settings of the environment and `.env`; Misset, setting by setting, where they cannot be."""
     with well_set():
-        return Settings()
+        found = Settings()
+    known_database(found.database_url)
+    return found
+
+
+def known_database(url: str) -> None:
+    """Misset where no driver that is here speaks to such an address; it is not shown: it may hold a password."""
+    try:
+        dialect = make_url(url).get_dialect()
+        dialect.import_dbapi()
+        known = dialect.is_async
+    except (ArgumentError, ImportError):
+        known = False
+    if not known:
+        raise Misset(
+            f"{PREFIX}DATABASE_URL: no database that can be used here; "
+            "sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME"
+        )
 
 
 @contextmanager
@@ -103,6 +122,11 @@ def telling() -> Iterator[None]:
         _end(f"{error.title}: {error.detail}" if error.detail else error.title, REFUSED)
     except (OperationalError, ProgrammingError) as error:
         _end(_of_database(error), FAILED)
+    except (ConnectionError, TimeoutError, socket.gaierror) as error:
+        said = error.strerror or type(error).__name__
+        _end(
+            f"the database cannot be used ({said}); is CITYCARD_DATABASE_URL right, and does it run?", FAILED
+        )
     except OSError as error:
         if error.filename is None:
             raise
@@ -125,8 +149,9 @@ DEMO = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A demo city, by its folder; default: the settings, or var/demo where nothing is set.",
 )
+PORTS = click.IntRange(1, 65535)
 PORT = click.option(
-    "--port", type=int, help="On which port that demo is served; default: that of its last start."
+    "--port", type=PORTS, help="On which port that demo is served; default: that of its last start."
 )
 
 

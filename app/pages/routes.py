@@ -56,7 +56,7 @@ async def start(
     return page(
         request,
         "app/start.html",
-        places=[(place, at[place.id]) for place in places],
+        places=[(place, at[place.id]) for place in sorted(places, key=lambda place: place.name.casefold())],
         demo=settings.mode is Mode.DEMO,
         accounts=request.app.state.get("demo_accounts", ()),
     )
