@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import anyone
 from core.errors import problems
+from core.headers import PUBLIC_DOCUMENT
 from core.idempotency import Answer
 from core.settings import Settings
 from issuers.trustlist import service
@@ -37,7 +38,6 @@ async def read_trust_list(
     published = await service.current(session)
     etag = f'"{published.digest.hex()[:32]}"'
     headers = {
-        "Access-Control-Allow-Origin": "*",
         "Access-Control-Expose-Headers": "ETag",
         "Cache-Control": f"public, max-age={settings.status_ttl}",
         "ETag": etag,
@@ -48,4 +48,6 @@ async def read_trust_list(
     return Answer(published.token.encode(), media_type=MEDIA_TYPE, headers=headers)
 
 
-router = Router(path="/", route_handlers=[read_trust_list], guards=[anyone], tags=["Public"])
+router = Router(
+    path="/", route_handlers=[read_trust_list], guards=[anyone], opt=PUBLIC_DOCUMENT, tags=["Public"]
+)
