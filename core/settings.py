@@ -160,6 +160,12 @@ class Settings(BaseSettings):
         default=0.05,
         description="Share of entitlements that a delivery or a release may end before a person must look",
     )
+    tariff_holders: int | None = Field(
+        default=None,
+        ge=0,
+        description="How many people at least must show a combination of tariffs before rules that bring it are released; "
+        "1,000 where nothing is said, and any number in a demo or a test, whose city is small",
+    )
     simulation_threshold: int = Field(
         default=5,
         ge=2,

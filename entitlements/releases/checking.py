@@ -14,10 +14,10 @@ from core.audit.service import note
 from core.clock import day_of
 from core.errors import Conflict
 from core.jobs.service import enqueue
-from core.settings import Settings
+from core.settings import Mode, Settings
 from core.vault import Vault
 from entitlements.language.days import ONE_DAY
-from entitlements.releases import gate
+from entitlements.releases import combinations, gate
 from entitlements.releases.drafts import Draft, DraftClosed, release_of, revision, steps_of, understand
 from entitlements.releases.gate import Finding, Found
 from entitlements.releases.models import Check, CheckStep, Release, State, Status, Step
@@ -27,7 +27,11 @@ from entitlements.rulebook.rules import RulebookError
 from entitlements.simulations import service as simulations
 from entitlements.simulations.models import Simulation
 from entitlements.simulations.rules import LOSSES, TOTAL, Rounding
+from entitlements.simulations.statements import side_of
 from entitlements.simulations.together import Side
+
+ENOUGH = 1_000
+"""Holders of a combination of tariffs, where nothing else is set: so many cannot be told apart by it."""
 
 
 class StillChecking(Conflict):
@@ -210,7 +214,7 @@ async def _cases(run: _Run) -> Found:
 
 
 async def _invariants(run: _Run) -> Found:
-    return await gate.invariants(
+    found = await gate.invariants(
         run.session,
         run.side,
         run.draft.book,
@@ -219,6 +223,28 @@ async def _invariants(run: _Run) -> Found:
         sampled=await run.sampled(),
         how=run.rounding,
     )
+    return replace(found, findings=(*found.findings, *await _rare(run)))
+
+
+async def _rare(run: _Run) -> list[Finding]:
+    least = run.settings.tariff_holders
+    if least is None:
+        least = ENOUGH if run.settings.mode is Mode.PRODUCTION else 0
+    if not least:
+        return []
+    before, after = (side_of(book, run.row.day) for book in (run.draft.standing, run.draft.book))
+    tariffs = [
+        {version.programme: version.tariffs for version in side.versions if version.tariffs}
+        for side in (before, after)
+    ]
+    concerned = run.draft.changes.concerned(run.draft.book)
+    if not any(name in found for name in concerned for found in tariffs):
+        return []
+    counted = [
+        await combinations.shown(run.session, side, on=run.row.day, today=run.today)
+        for side in (before, after)
+    ]
+    return list(combinations.rare(counted[0], counted[1], least))
 
 
 async def _differential(run: _Run) -> Found:

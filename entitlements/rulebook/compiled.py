@@ -52,10 +52,11 @@ _OPEN, _PAID = "opens", "paid"
 """Flags of a person: something is missing that counts; something that is granted may have fallen due."""
 _OF_PERSONS = (t.Fact, t.Until, t.Under, t.AnyMember, t.CountMembers, t.RankAmong)
 
-OUTCOME, GROUND, ESSENCE, ALLOWANCE, CHARGE, AMOUNT = (
+OUTCOME, GROUND, ESSENCE, TARIFFS, ALLOWANCE, CHARGE, AMOUNT = (
     "__outcome",
     "__ground",
     "__essence",
+    "__tariffs",
     "__allowance__",
     "__charge__",
     "__amount__",
@@ -77,8 +78,8 @@ class CompiledBook:
 
     Columns: `key`; `essence` over all programmes; for each programme, after its name, `__outcome`, `__ground` (NULL
     unless granted) and `__essence`, a number that is another whenever the decision says something else apart from
-    its days; and for each kind of money `__allowance__` and `__charge__` (cents a month) and `__amount__` (cents
-    once), 0 where there is none.
+    its days; `__tariffs`, where the version has some: which of them are brought, by their places as bits; and for each
+    kind of money `__allowance__` and `__charge__` (cents a month) and `__amount__` (cents once), 0 where there is none.
     """
 
     select: Select[Any]
@@ -631,8 +632,20 @@ class _Book:
                 ),
                 essence.label(name + ESSENCE),
             ]
+            if one.version.tariffs:
+                columns.append(self.tariffs(layer, one).label(name + TARIFFS))
             columns += [cents.label(label) for label, cents in self.money(layer, one).items()]
         return select(*columns, _sum(essences).label("essence"))
+
+    def tariffs(self, layer: Subquery, one: _Programme) -> Expression:
+        """Which of the version's tariffs the person has, by their places as bits."""
+        decision, brought = layer.c[one.label("z")], list[Expression]()
+        for n, tariff in enumerate(one.version.tariffs):
+            has = _number(1 << n)
+            if tariff.when is not None:
+                has = case((layer.c[one.label("t", n)], has), else_=_number(0))
+            brought.append(has)
+        return case((decision > _number(0), sum(brought[1:], brought[0])), else_=_number(0))
 
     def essence(self, layer: Subquery, one: _Programme) -> Expression:
         """Added up from a number for each thing that is said; whose sum is the same says the same."""
