@@ -35,6 +35,7 @@ from core.headers import SecurityHeaders
 from core.idempotency import AlreadyAnswered, Answer
 from core.jobs.service import Worker
 from core.languages import provide_language
+from core.pages import told_to_people
 from core.settings import Settings
 from core.vault import Vault, open_vault
 from issuers.authorities.certificates import check_files
@@ -156,7 +157,7 @@ def build(max_body: int, more_doors: Sequence[Router] = ()) -> House:
             "settings": Provide(provide_settings, sync_to_thread=False),
             "vault": Provide(provide_vault, sync_to_thread=False),
         },
-        exception_handlers={**errors.HANDLERS, AlreadyAnswered: idempotency.replay},
+        exception_handlers={**told_to_people(errors.HANDLERS), AlreadyAnswered: idempotency.replay},
         before_send=[_protect],
         request_class=Asked,
         response_class=Answer,

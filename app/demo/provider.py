@@ -447,7 +447,7 @@ def _words(request: Request[Any, Any, Any], query: Mapping[str, str]) -> Mapping
     """The page's words in the language that the application asks for (`ui_locales`), else in the browser's."""
     asked = query.get("ui_locales", "").split()
     language = preferred(",".join(asked)) if asked else language_of(request)
-    return _WORDS[language] | {"lang": language.partition("-")[0]}
+    return {**_WORDS[language], "lang": language.partition("-")[0]}
 
 
 def _page(
