@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from sqlalchemy import select
 
+from core.settings import Mode
 from entitlements.facts import service as facts
 from entitlements.facts.models import CURRENT
 from entitlements.releases import combinations
@@ -46,6 +47,17 @@ async def test_a_tariff_that_few_would_show_is_not_released(few: Office) -> None
     assert step is Step.INVARIANTS
     assert {one["code"] for one in found} == {"rare-tariffs"}
     assert any("library and reduced" in str(one["message"]) for one in found)
+
+
+async def test_in_production_a_thousand_have_to_show_it_unless_the_city_says_another_number(
+    town: Office,
+) -> None:
+    town.settings = town.settings.model_copy(update={"mode": Mode.PRODUCTION})
+    step, found = await town.stopped_at(LIBRARY)
+    assert (step, {one["code"] for one in found}) == (Step.INVARIANTS, {"rare-tariffs"})
+    assert "fewer than 1000 persons" in str(found[0]["message"])
+    town.settings = town.settings.model_copy(update={"tariff_holders": 0})
+    await town.ready(LIBRARY, whole=True)
 
 
 async def test_where_enough_show_it_it_passes(town: Office) -> None:
