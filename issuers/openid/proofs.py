@@ -24,10 +24,12 @@ from core.jose import (
 from core.settings import Settings
 from issuers.openid import nonces
 from issuers.openid.answers import OAuthError
-from issuers.openid.clients import anchored_key
+from issuers.openid.clients import anchored_key, provider_anchors
 from issuers.openid.desk import Desk
+from issuers.openid.foreign import Standing
 from issuers.openid.models import WalletGrant
 from issuers.openid.nonces import GOOD_FOR, NonceKind
+from issuers.status.rules import StatusListRefused, read_reference
 
 PROOF_TYPE: Final = "openid4vci-proof+jwt"
 ATTESTATION_TYPE: Final = "key-attestation+jwt"
@@ -44,12 +46,17 @@ async def proven_keys(desk: Desk, grant: WalletGrant, proofs: object) -> list[El
     kind, tokens = _listed(desk.settings, proofs)
     if kind == "jwt":
         keys = [key for token in tokens for key in _of_jwt(desk, grant, token)]
+        attestations = [one for token in tokens if (one := _attestation_in(token)) is not None]
     else:
         keys = _of_attestation(desk, tokens[0])
+        attestations = list(tokens)
     if len(keys) > desk.settings.wallet_batch:
         raise _refused("there are more keys than credentials are given at once")
     if len({thumbprint(key) for key, _ in keys}) != len(keys):
         raise _refused("two credentials for one key could be linked by it")
+    # Last of all: nobody is asked of what does not hold by itself.
+    for attestation in dict.fromkeys(attestations):
+        await _check_standing(desk, _claims_of(attestation))
     for nonce in sorted({nonce for _, nonce in keys}):
         if not await nonces.use(desk, "c_nonce", nonce, until=desk.now + GOOD_FOR + _AHEAD):
             raise OAuthError("invalid_nonce", "the nonce was used before")
@@ -166,6 +173,27 @@ def _attested(desk: Desk, token: str, *, must_end: bool) -> list[Key]:
         return [read_jwk(members) for members in listed]
     except KeyRefused as refused:
         raise _refused(f"an attested key: {refused.detail or refused.title}") from None
+
+
+async def _check_standing(desk: Desk, claims: Claims) -> None:
+    """Refuses keys of whose storage the wallet provider says that it counts no more (TS3, OpenID4VCI 1.0 appendix D).
+
+    Where the provider's list cannot be had, or none is named that we can read, the key counts: its attestation lives for hours, what is issued for it
+    can be revoked by us, and a provider that is out of reach must not keep people from their card.
+    """
+    storage = claims.get("key_storage_status")
+    for status in (claims.get("status"), storage.get("status") if isinstance(storage, dict) else storage):
+        if not isinstance(status, dict) or "status_list" not in status:
+            continue  # none, or of a mechanism that nobody here can read
+        try:
+            reference = read_reference(status)
+        except StatusListRefused:
+            raise _refused("the status of the key attestation is not of a form that is known") from None
+        if desk.lists is None:
+            continue
+        standing = await desk.lists.standing(reference, provider_anchors(desk.settings), desk.now)
+        if standing not in {Standing.VALID, Standing.OUT_OF_REACH}:
+            raise _refused("the wallet provider has taken the key attestation back")
 
 
 def _claims_of(verified: str) -> Claims:

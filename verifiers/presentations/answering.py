@@ -34,6 +34,7 @@ from issuers.credentials.sdjwt.verify import Accepted, Anchored, Memory
 from issuers.credentials.x5c import leaf_key
 from issuers.openid.answers import OAuthError
 from issuers.openid.encryption import unlock
+from issuers.openid.foreign import ForeignLists, Standing
 from issuers.openid.offers import hashed
 from issuers.status.service import StatusMemory
 from verifiers.checks.models import Counted
@@ -44,7 +45,7 @@ from verifiers.presentations.attestations import QUERY_ID, Attestation, Fact, at
 from verifiers.presentations.dcql import read_query
 from verifiers.presentations.judging import Accordingly, NotShown, judge
 from verifiers.presentations.models import Flow, Presentation, State
-from verifiers.presentations.statuses import ForeignLists, Standing, own, own_number
+from verifiers.presentations.statuses import own, own_number
 from verifiers.presentations.trust import anchors, key_on_record, ours
 from verifiers.venues.models import Venue
 

@@ -27,6 +27,7 @@ from core.pages import LANGUAGES, texts
 from core.settings import Settings
 from issuers.openid.answers import NO_STORE, OAuthError, answering, form_of, said
 from issuers.openid.desk import Desk, provide_desk
+from issuers.openid.foreign import ForeignLists
 from issuers.openid.issuer import reachable
 from issuers.openid.schemas import OAuthProblem
 from issuers.status.routes import provide_statuses
@@ -39,7 +40,6 @@ from verifiers.presentations import service
 from verifiers.presentations.asking import MEDIA_TYPE, REQUESTS, RETURN
 from verifiers.presentations.schemas import NewPresentation, OutcomeView, PresentationView, Redirection
 from verifiers.presentations.service import Outcome, Wish
-from verifiers.presentations.statuses import ForeignLists
 
 WORDS = words(Path(__file__).with_name("words.yaml"))
 TEXTS = Path(__file__).with_name("texts.yaml")

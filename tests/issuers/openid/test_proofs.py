@@ -3,19 +3,30 @@
 import base64
 import hashlib
 import json
+import zlib
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from core.clock import FixedClock
-from tests.issuers.openid.conftest import ISSUER, City
+from core.http import Outgoing
+from issuers.openid.foreign import ForeignLists
+from issuers.status.rules import StatusList
+from tests.issuers.openid.conftest import ISSUER, City, House
 from tests.issuers.openid.wallet import Provider, Wallet, error, new_key, public_jwk, read_sd_jwt, unb64
 
 Client = AsyncTestClient[Litestar]
+
+
+def b64(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
 
 # ---- 6: nonces ----
 
@@ -180,6 +191,85 @@ async def test_vci_12_a_foreign_key_attestation_is_refused(loaded: Wallet, clock
         key, nonce, header={"key_attestation": stranger.key_attestation([key], clock.now())}
     )
     assert error(await loaded.ask_credential(proofs={"jwt": [beside]})) == "invalid_proof"
+
+
+LIST = "https://provider.example/status/1"
+
+
+@pytest.fixture
+def asked(house: House, provider: Provider, clock: FixedClock) -> Iterator[list[str]]:
+    """The wallet provider's status list, in which the seventh place is revoked; and who asked for it."""
+    seen: list[str] = []
+    statuses = StatusList.blank(64, bits=1)
+    statuses.set(7, 1)
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        if str(request.url) != LIST:
+            return httpx.Response(404)
+        now = int(clock.now().timestamp())
+        listed = {"bits": 1, "lst": b64(zlib.compress(statuses.octets()))}
+        claims = {"sub": LIST, "iat": now, "exp": now + 3600, "status_list": listed}
+        token = provider.sign("statuslist+jwt", claims)
+        return httpx.Response(200, text=token, headers={"Content-Type": "application/statuslist+jwt"})
+
+    state = house.application.state
+    before = state.get("provider_lists")
+    state.provider_lists = ForeignLists(house.settings, lambda: Outgoing(httpx.MockTransport(serve)))
+    yield seen
+    if before is None:
+        del state["provider_lists"]
+    else:
+        state.provider_lists = before
+
+
+def at_place(index: int, uri: str = LIST) -> dict[str, Any]:
+    return {"status_list": {"idx": index, "uri": uri}}
+
+
+@pytest.mark.parametrize("kind", ["jwt", "attestation"])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        ({"key_storage_status": {"status": at_place(5), "exp": 2**32}}, None),
+        ({"key_storage_status": {"status": at_place(7), "exp": 2**32}}, "invalid_proof"),
+        ({"status": at_place(7)}, "invalid_proof"),
+        ({"status": at_place(5)}, None),
+        ({"status": at_place(5), "key_storage_status": {"status": at_place(7)}}, "invalid_proof"),
+        ({"status": at_place(64)}, "invalid_proof"),  # the list has no such place
+        ({"status": at_place(-1)}, "invalid_proof"),
+        ({"status": {"status_list": {"idx": 5}}}, "invalid_proof"),
+        ({"status": at_place(7, "https://provider.example/gone")}, None),  # out of reach is no revocation
+        ({"status": {"another_mechanism": {}}}, None),
+    ],
+)
+async def test_vci_12_the_status_of_a_key_attestation_is_looked_up(
+    *,
+    loaded: Wallet,
+    provider: Provider,
+    clock: FixedClock,
+    asked: list[str],
+    kind: str,
+    status: dict[str, Any],
+    code: str | None,
+) -> None:
+    key, nonce = new_key(), await loaded.nonce()
+    attestation = provider.key_attestation([key], clock.now(), nonce=nonce, **status)
+    proof = loaded.proof(key, nonce, header={"key_attestation": attestation})
+    answer = await loaded.ask_credential(proofs={kind: [proof if kind == "jwt" else attestation]})
+    assert (answer.status_code, answer.json().get("error")) == (200 if code is None else 400, code)
+
+
+async def test_vci_12_of_an_attestation_that_does_not_hold_nobody_is_asked(
+    loaded: Wallet, provider: Provider, clock: FixedClock, asked: list[str]
+) -> None:
+    stranger, key, nonce = Provider(clock.now(), "Nobody"), new_key(), await loaded.nonce()
+    forged = stranger.key_attestation([key], clock.now(), nonce=nonce, status=at_place(5))
+    stale = provider.key_attestation([key], clock.now(), nonce="made-up", status=at_place(5))
+    for attestation in (forged, stale):
+        answer = await loaded.ask_credential(proofs={"attestation": [attestation]})
+        assert answer.status_code == 400
+    assert asked == []
 
 
 async def test_vci_12_an_attestation_alone_needs_a_live_nonce(

@@ -24,6 +24,7 @@ from entitlements.people.rules import PersonIdentity
 from entitlements.registers.models import Register
 from entitlements.registers.rules import Remit
 from entitlements.registers.service import Listed, Vouching
+from issuers.openid.foreign import ForeignLists
 from issuers.status.cwt import sign_cwt
 from issuers.status.rules import StatusList, StatusListToken
 from issuers.status.service import StatusMemory
@@ -40,7 +41,6 @@ from verifiers.presentations.attestations import (
     is_about,
     months_after,
 )
-from verifiers.presentations.statuses import ForeignLists
 
 ON_ONE_DATABASE = pytest.mark.parametrize("house_url", ["sqlite"], indirect=True)
 """For what no database has a part in."""
