@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from pydantic import BaseModel, ConfigDict, Field
@@ -187,8 +188,8 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> ProblemRespo
 
 def _most_bytes(request: Request[Any, Any, Any]) -> str | None:
     handler = request.scope.get("route_handler")
-    most = None if handler is None else handler.resolve_request_max_body_size()
-    return f"at most {most} bytes are taken here" if isinstance(most, int) else None
+    most = handler.resolve_request_max_body_size() if isinstance(handler, HTTPRouteHandler) else None
+    return None if most is None else f"at most {most} bytes are taken here"
 
 
 def _integrity(_request: Request[Any, Any, Any], _error: IntegrityError) -> ProblemResponse:

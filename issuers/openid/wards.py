@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import or_, select, union, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -125,14 +125,17 @@ async def take_back(
 
 async def held_for_others(session: AsyncSession) -> set[tuple[UUID, UUID]]:
     """Who took what is another's into a wallet, and whose it is: each as they stand, aliases among them."""
-    rows = await session.execute(
-        union(
-            select(col(Login.person_id), col(WalletGrant.person_id))
-            .join(Login, col(Login.principal_id) == col(WalletGrant.principal_id))
-            .where(col(Login.person_id) != col(WalletGrant.person_id)),
-            select(col(WalletGrant.guardian_id), col(WalletGrant.person_id)).where(
-                col(WalletGrant.guardian_id).is_not(None)
-            ),
-        )
+    by_login = await session.execute(
+        select(col(Login.person_id), col(WalletGrant.person_id))
+        .join(Login, col(Login.principal_id) == col(WalletGrant.principal_id))
+        .where(col(Login.person_id) != col(WalletGrant.person_id))
+        .distinct()
     )
-    return {(guardian_id, child_id) for guardian_id, child_id in rows.all()}
+    from_desk = await session.execute(
+        select(col(WalletGrant.guardian_id), col(WalletGrant.person_id))
+        .where(col(WalletGrant.guardian_id).is_not(None))
+        .distinct()
+    )
+    taken = {(guardian_id, child_id) for guardian_id, child_id in by_login.all()}
+    handed = {(guardian_id, child_id) for guardian_id, child_id in from_desk.all() if guardian_id is not None}
+    return taken | handed

@@ -105,7 +105,7 @@ def slug(answer: Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["type"].rpartition(":")[2]
 
 
-async def statuses(town: Town) -> list[Status]:
+async def statuses(town: Town) -> list[Status | None]:
     return [status for _, status in await town.credentials()]
 
 
