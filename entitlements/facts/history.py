@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -373,7 +373,8 @@ async def _close(
         await session.execute(
             update(model)
             .where(among(col(model.id), some))
-            .values(known_until=now)
+            # Whoever came before us and was applied later may have written it after our moment.
+            .values(known_until=case((col(model.known_from) > now, col(model.known_from)), else_=now))
             .execution_options(synchronize_session=False)
         )
 

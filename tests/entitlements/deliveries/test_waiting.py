@@ -1,5 +1,6 @@
 """Rows that wait for somebody to say whom they mean are applied once, however often they were delivered."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -92,3 +93,19 @@ async def test_what_is_said_of_a_home_waits_with_it_until_everybody_in_it_is_kno
     assert await office.results(waits) == ["accepted", "accepted"]
     for number in ("P-1", "P-2"):
         assert (await known(database, vault, melde, number))["household_need"] == 96_300
+
+
+async def test_what_begins_first_and_waits_for_another_is_applied_after_it(
+    melde: Office, database: Database, vault: Vault, clock: FixedClock
+) -> None:
+    """A delivery takes its moment when it comes, and may then wait for one that came later, or for a job."""
+    since = {"from": "2026-01-01"}
+    await melde.deliver("people", [person("P-1"), person("P-2")])
+    clock.forward(timedelta(seconds=10))
+    rows = [fact("P-1", "main_residence", value=True, **since), household("H-1", "P-1", "P-2", **since)]
+    await melde.deliver("came later and was first", rows, as_of=clock.now() - timedelta(hours=1))
+    clock.forward(timedelta(seconds=-10))
+    rows = [fact("P-1", "main_residence", value=False, **since), household("H-1", "P-2", **since)]
+    waited = await melde.deliver("came first", rows)
+    assert waited["results"] == {"accepted": 2}
+    assert (await known(database, vault, melde, "P-1"))["main_residence"] is False
