@@ -18,8 +18,8 @@ $(STAMP): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-demo: $(STAMP) ## migrate, fill the demo city, serve it on port 8000, say where to look
-	$(BIN)/citycard demo
+demo: $(STAMP) ## migrate, fill the demo city, serve it, say where to look: make demo port=8080
+	$(BIN)/citycard demo $(if $(port),--port $(port))
 
 run: $(STAMP) ## migrate and serve with the settings of .env
 	$(BIN)/citycard migrate

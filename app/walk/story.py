@@ -326,7 +326,7 @@ class Walk:
             self.say.need(pot["monthly_cents"] == 1500, f"{pot['monthly_cents']}", f"{pot['monthly_cents']}")
             self.say.need(pot["balance_cents"] >= 1500, f"{pot['balance_cents']}", f"{pot['balance_cents']}")
             self.say.tell(
-                f"{pot['name']}: {pot['balance_cents'] / 100:.2f} €, 15 € im Monat bis {pot['until']}",
+                f"{pot['name']}: {_euros(pot['balance_cents'])} €, 15 € im Monat bis {pot['until']}",
                 f"{pot['name']}: €{pot['balance_cents'] / 100:.2f}, €15 a month until {pot['until']}",
             )
 
@@ -572,6 +572,10 @@ class Walk:
             self.say.quote(str(refused))
         else:
             self.say.fail("es gab noch eine Karte", "there was another card")
+
+
+def _euros(cents: int) -> str:
+    return f"{cents // 100},{cents % 100:02d}"
 
 
 def _listed(results: dict[str, int]) -> str:
