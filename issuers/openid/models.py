@@ -20,7 +20,7 @@ class CredentialOffer(SQLModel, table=True):
     __tablename__ = "credential_offers"
     __table_args__ = (
         CheckConstraint(f"wrong_pins BETWEEN 0 AND {MOST_WRONG_PINS}", name="so_many_tries"),
-        personal("person_id"),
+        personal("person_id", also="guardian_id"),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -75,7 +75,7 @@ class WalletGrant(SQLModel, table=True):
     __tablename__ = "wallet_grants"
     __table_args__ = (
         CheckConstraint("instance IS NULL OR client_id IS NOT NULL", name="an_instance_is_of_a_client"),
-        personal("person_id"),
+        personal("person_id", also="guardian_id"),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
