@@ -5,10 +5,9 @@ assessment of a whole city costs a handful of statements and not a handful for e
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +22,54 @@ from core.settings import Settings
 from entitlements.grants.models import EndReason, Entitlement, Standing
 from entitlements.grants.rules import Terms, announced_end, keeps_on, must_announce, worth_saying
 from entitlements.notices import service as notices
-from entitlements.notices.models import Notice
+from entitlements.notices.service import Written
+
+
+@dataclass(slots=True)
+class Given:
+    """An entitlement that is written with many others: its columns, without the row that a session keeps an eye on."""
+
+    id: UUID
+    person_id: UUID
+    programme: str
+    terms: Terms
+    since: date
+    granted_at: datetime
+    status: Standing = Standing.ACTIVE
+    ends_on: date | None = None
+    end_reason: EndReason | None = None
+    notice_id: UUID | None = None
+
+    def row(self) -> tuple[Any, ...]:
+        """Its columns, in the order of `_INSERTED`."""
+        terms = self.terms
+        return (
+            self.id,
+            self.person_id,
+            self.programme,
+            terms.decision_id,
+            terms.ground,
+            terms.payer,
+            json.dumps(terms.tariffs),
+            terms.until,
+            terms.renewable,
+            terms.changes_on,
+            self.since,
+            self.since,
+            self.granted_at,
+            self.granted_at,
+            self.status.value,
+            self.ends_on,
+            self.end_reason and self.end_reason.value,
+            self.notice_id,
+        )
+
+
+_INSERTED = (
+    *("id", "person_id", "programme", "decision_id", "ground", "payer", "tariffs", "until", "renewable"),
+    *("changes_on", "since", "counted_from", "granted_at", "changed_at", "status", "ends_on", "end_reason"),
+    "notice_id",
+)
 
 
 @dataclass(slots=True)
@@ -32,8 +78,8 @@ class Changes:
 
     now: datetime
     settings: Settings
-    granted: list[Entitlement] = field(default_factory=list)
-    owed: list[Notice] = field(default_factory=list)
+    granted: list[Given] = field(default_factory=list)
+    owed: list[Written] = field(default_factory=list)
     noted: list[tuple[str, UUID, dict[str, str]]] = field(default_factory=list)
     told: set[tuple[UUID, datetime]] = field(default_factory=set)
     """Of whom the right-hand side hears, and at which moment, that what they hold is another."""
@@ -42,20 +88,10 @@ class Changes:
     def today(self) -> date:
         return day_of(self.now, self.settings.zone)
 
-    def grant(self, person_id: UUID, programme: str, terms: Terms) -> Entitlement:
+    def grant(self, person_id: UUID, programme: str, terms: Terms) -> Given:
         """Gives a person what a decision granted, and owes the message that says so."""
         today = self.today
-        since = terms.since or today
-        entitlement = Entitlement(
-            id=new_id(),  # a default that is made costs more than the row
-            person_id=person_id,
-            programme=programme,
-            since=since,
-            counted_from=since,
-            granted_at=self.now,
-            changed_at=self.now,
-            **_columns(terms),
-        )
+        entitlement = Given(new_id(), person_id, programme, terms, terms.since or today, self.now)
         if must_announce(terms, today, self.settings):
             # So near that this one message announces the end as well.
             last = announced_end(terms.until, today, self.settings)
@@ -121,7 +157,8 @@ class Changes:
         """Writes it all: notices, what rests on them, the trail, and the word to the right-hand side."""
         await notices.owe_all(session, self.owed, now=self.now)
         with session.no_autoflush:
-            await _insert(session, self.granted)
+            rows = [one.row() for one in self.granted]
+            await insert_rows(session, table_of(Entitlement), _INSERTED, rows, written={"tariffs"})
             await note_all(
                 session,
                 [Noted(action, ("entitlement", one), details) for action, one, details in self.noted],
@@ -130,18 +167,18 @@ class Changes:
         await session.flush()
         await tell(session, self.told)
 
-    def _owe(self, entitlement: Entitlement, what: str, **params: date) -> Notice:
+    def _owe(self, entitlement: Entitlement | Given, what: str, **params: date) -> Written:
         said: dict[str, str | int | date] = {"programme": entitlement.programme, **params}
         message = notices.write(entitlement.person_id, f"entitlement.{what}", said, now=self.now)
         self.owed.append(message)
         return message
 
-    def _changed(self, entitlement: Entitlement) -> None:
+    def _changed(self, entitlement: Entitlement | Given) -> None:
         self.told |= moments_of_change(entitlement, self.now, self.settings)
 
 
 def moments_of_change(
-    entitlement: Entitlement, now: datetime, settings: Settings
+    entitlement: Entitlement | Given, now: datetime, settings: Settings
 ) -> set[tuple[UUID, datetime]]:
     """What a person holds is another now, and will be again after an announced last day."""
     moments = {now}
@@ -169,23 +206,6 @@ async def tell(session: AsyncSession, told: Iterable[tuple[UUID, datetime]]) -> 
     )
 
 
-_INSERTED = tuple(column.name for column in table_of(Entitlement).columns)
-
-
-async def _insert(session: AsyncSession, granted: Sequence[Entitlement]) -> None:
-    rows = [
-        tuple(
-            json.dumps(one.tariffs) if name == "tariffs" else _plain(getattr(one, name)) for name in _INSERTED
-        )
-        for one in granted
-    ]
-    await insert_rows(session, table_of(Entitlement), _INSERTED, rows, written={"tariffs"})
-
-
-def _plain(value: object) -> object:
-    return value.value if isinstance(value, StrEnum) else value
-
-
 def _columns(terms: Terms) -> dict[str, Any]:
     return {
         "decision_id": terms.decision_id,
@@ -198,6 +218,6 @@ def _columns(terms: Terms) -> dict[str, Any]:
     }
 
 
-def _end_on(entitlement: Entitlement, last: date, reason: EndReason, message: Notice) -> None:
+def _end_on(entitlement: Entitlement | Given, last: date, reason: EndReason, message: Written) -> None:
     entitlement.status, entitlement.ends_on = Standing.ENDING, last
     entitlement.end_reason, entitlement.notice_id = reason, message.id

@@ -103,7 +103,7 @@ async def _warn(session: AsyncSession, due: Sequence[Entitlement], today: date, 
     """Tells each of them what ends, why, and whom to ask; or keeps that it goes on by itself."""
     active = [one for one in due if one.status is Standing.ACTIVE]
     going = await _foreseen(session, [one for one in active if not was_told(one, _stage(one, today))])
-    told: list[Notice] = []
+    told: list[notices.Written] = []
     rows: list[dict[str, Any]] = []
     for one in due:
         announced = one.status is Standing.ENDING

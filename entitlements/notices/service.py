@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
@@ -26,6 +27,18 @@ AT_ONCE = 500
 Params = Mapping[str, str | int | date]
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A notice to be owed with many others: its columns, without the row that a session keeps an eye on."""
+
+    id: UUID
+    person_id: UUID
+    code: str
+    params: Mapping[str, str | int]
+    channel: NoticeChannel
+    owed_at: datetime
+
+
 def write(
     person_id: UUID,
     code: str,
@@ -33,19 +46,11 @@ def write(
     *,
     now: datetime,
     channel: NoticeChannel = NoticeChannel.INBOX,
-) -> Notice:
+) -> Written:
     """A notice to a person, not owed yet; refused where its parameters are not those of its text."""
     TEXTS[code].require(params)
-    return Notice(
-        id=new_id(),  # a default that is made costs more than the row
-        person_id=person_id,
-        code=code,
-        params={
-            name: value.isoformat() if isinstance(value, date) else value for name, value in params.items()
-        },
-        channel=channel,
-        owed_at=now,
-    )
+    kept = {name: value.isoformat() if isinstance(value, date) else value for name, value in params.items()}
+    return Written(new_id(), person_id, code, kept, channel, now)
 
 
 async def owe(
@@ -58,14 +63,17 @@ async def owe(
     channel: NoticeChannel = NoticeChannel.INBOX,
 ) -> Notice:
     """Owes a person a notice, in the caller's transaction; a job delivers it."""
-    notice = write(person_id, code, params, now=now, channel=channel)
+    one = write(person_id, code, params, now=now, channel=channel)
+    notice = Notice(
+        id=one.id, person_id=person_id, code=code, params=dict(one.params), channel=channel, owed_at=now
+    )
     session.add(notice)
     await session.flush()
     await enqueue(session, DELIVERY, {"notice_id": str(notice.id)}, run_at=now)
     return notice
 
 
-async def owe_all(session: AsyncSession, written: Sequence[Notice], *, now: datetime) -> None:
+async def owe_all(session: AsyncSession, written: Sequence[Written], *, now: datetime) -> None:
     """Owes many notices in few statements; a job delivers some hundreds of them."""
     if not written:
         return

@@ -19,7 +19,6 @@ from core.jobs.service import enqueue
 from core.settings import Settings
 from core.vault import Vault
 from entitlements.notices import service as notices
-from entitlements.notices.models import Notice
 from entitlements.requests.models import BenefitRequest, GoneRequest, RequestState
 from entitlements.requests.rules import LATE_LETTERS, OFFERED_FOR, SECRET, Proposal, mark_of
 
@@ -155,7 +154,7 @@ async def offer(session: AsyncSession, payload: Mapping[str, Any], now: datetime
         gone = set()
     await drop_offers(session, [(prepared[mark].id, None) for mark in gone], now)
     shown = [row for mark, row in prepared.items() if mark not in gone]
-    messages: list[Notice] = []
+    messages: list[notices.Written] = []
     for row in shown:
         said: dict[str, str | int | date] = {"programme": row.programme, "expires_on": row.expires_on}
         messages.append(notices.write(row.person_id, "request.offered", said, now=now))
