@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = '2f5e412bae21'
+revision = '62c62b2b44ea'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -156,6 +156,7 @@ def upgrade() -> None:
     op.create_table('holders',
     sa.Column('person_id', sa.Uuid(), nullable=False),
     sa.Column('touched_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('paused_at', sa.DateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('person_id', name=op.f('pk_holders')),
     info={'person': 'person_id'}
     )
@@ -1037,6 +1038,7 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('person_id', sa.Uuid(), nullable=False),
     sa.Column('principal_id', sa.Uuid(), nullable=True),
+    sa.Column('guardian_id', sa.Uuid(), nullable=True),
     sa.Column('programme', sa.String(length=64), nullable=True),
     sa.Column('client_id', sa.String(length=256), nullable=True),
     sa.Column('is_authenticated', sa.Boolean(), nullable=False),
@@ -1047,13 +1049,15 @@ def upgrade() -> None:
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint('instance IS NULL OR client_id IS NOT NULL', name=op.f('ck_wallet_grants_an_instance_is_of_a_client')),
+    sa.ForeignKeyConstraint(['guardian_id'], ['persons.id'], name=op.f('fk_wallet_grants_guardian_id_persons')),
     sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_wallet_grants_person_id_persons')),
     sa.ForeignKeyConstraint(['principal_id'], ['principals.id'], name=op.f('fk_wallet_grants_principal_id_principals')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_wallet_grants')),
-    info={'person': 'person_id'}
+    info={'person': 'person_id', 'also': 'guardian_id'}
     )
     with op.batch_alter_table('wallet_grants', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_wallet_grants_expires_at'), ['expires_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_wallet_grants_guardian_id'), ['guardian_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_wallet_grants_person_id'), ['person_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_wallet_grants_principal_id'), ['principal_id'], unique=False)
 
@@ -1155,6 +1159,7 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('person_id', sa.Uuid(), nullable=False),
     sa.Column('principal_id', sa.Uuid(), nullable=True),
+    sa.Column('guardian_id', sa.Uuid(), nullable=True),
     sa.Column('programme', sa.String(length=64), nullable=True),
     sa.Column('reference_hash', sa.LargeBinary(), nullable=False),
     sa.Column('sealed', sa.LargeBinary(), nullable=False),
@@ -1168,17 +1173,19 @@ def upgrade() -> None:
     sa.Column('grant_id', sa.Uuid(), nullable=True),
     sa.CheckConstraint('wrong_pins BETWEEN 0 AND 5', name=op.f('ck_credential_offers_so_many_tries')),
     sa.ForeignKeyConstraint(['grant_id'], ['wallet_grants.id'], name=op.f('fk_credential_offers_grant_id_wallet_grants')),
+    sa.ForeignKeyConstraint(['guardian_id'], ['persons.id'], name=op.f('fk_credential_offers_guardian_id_persons')),
     sa.ForeignKeyConstraint(['person_id'], ['persons.id'], name=op.f('fk_credential_offers_person_id_persons')),
     sa.ForeignKeyConstraint(['principal_id'], ['principals.id'], name=op.f('fk_credential_offers_principal_id_principals')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_credential_offers')),
     sa.UniqueConstraint('code_hash', name=op.f('uq_credential_offers_code_hash')),
     sa.UniqueConstraint('reference_hash', name=op.f('uq_credential_offers_reference_hash')),
     sa.UniqueConstraint('state_hash', name=op.f('uq_credential_offers_state_hash')),
-    info={'person': 'person_id'}
+    info={'person': 'person_id', 'also': 'guardian_id'}
     )
     with op.batch_alter_table('credential_offers', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_credential_offers_expires_at'), ['expires_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_credential_offers_grant_id'), ['grant_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_credential_offers_guardian_id'), ['guardian_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_credential_offers_person_id'), ['person_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_credential_offers_principal_id'), ['principal_id'], unique=False)
 
@@ -1998,6 +2005,7 @@ def downgrade() -> None:
     with op.batch_alter_table('credential_offers', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_credential_offers_principal_id'))
         batch_op.drop_index(batch_op.f('ix_credential_offers_person_id'))
+        batch_op.drop_index(batch_op.f('ix_credential_offers_guardian_id'))
         batch_op.drop_index(batch_op.f('ix_credential_offers_grant_id'))
         batch_op.drop_index(batch_op.f('ix_credential_offers_expires_at'))
 
@@ -2031,6 +2039,7 @@ def downgrade() -> None:
     with op.batch_alter_table('wallet_grants', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_wallet_grants_principal_id'))
         batch_op.drop_index(batch_op.f('ix_wallet_grants_person_id'))
+        batch_op.drop_index(batch_op.f('ix_wallet_grants_guardian_id'))
         batch_op.drop_index(batch_op.f('ix_wallet_grants_expires_at'))
 
     op.drop_table('wallet_grants')
