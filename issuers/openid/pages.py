@@ -36,7 +36,10 @@ async def ask_consent(
     if wish is None:
         return _notice(request, "wrong", status=400)
     caller = request.scope.get("user")
-    if not isinstance(caller, Caller) or not caller.has(*HOLDERS):
+    if isinstance(caller, Caller) and not caller.has(*HOLDERS):
+        # Whoever is sent to sign in once more comes back as the same, and so for ever.
+        return _notice(request, "other", status=403, link="/card")
+    if not isinstance(caller, Caller):
         here = f"{AUTHORIZE}?{urlencode(query)}"
         return Redirect(f"/login?return_to={quote(here, safe='')}", status_code=303)
     own = await people.whoami(desk.session, caller)

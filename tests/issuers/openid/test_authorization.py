@@ -7,9 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from core.access.rules import Role
 from core.clock import FixedClock
 from tests.issuers.openid.conftest import ISSUER, City
 from tests.issuers.openid.wallet import Provider, Wallet, error, jkt, new_key, s256
+from tests.makers import sign_in
 
 # ---- 3: pushed requests ----
 
@@ -122,6 +124,17 @@ async def test_vci_4_the_person_signs_in_first_and_comes_back(wallet: Wallet) ->
     assert ISSUER + parse_qs(where.query)["return_to"][0] == url
 
 
+async def test_vci_4_an_account_for_work_is_told_so_and_not_sent_round_in_circles(
+    wallet: Wallet, city: City
+) -> None:
+    pushed = await wallet.push()
+    url = wallet.authorize_url(pushed.json()["request_uri"])
+    clerk = await sign_in(city.database, city.vault, city.clock.now(), Role.CASE_WORKER)
+    answer = await wallet.http.get(url, headers=clerk, follow_redirects=False)
+    assert answer.status_code == 403
+    assert "Konto für die Arbeit" in answer.text
+
+
 async def test_vci_4_the_way_back_brings_code_state_and_iss(wallet: Wallet, city: City) -> None:
     pushed = await wallet.push()
     said = await wallet.consent(wallet.authorize_url(pushed.json()["request_uri"]), await city.session())
@@ -181,9 +194,6 @@ async def test_vci_4_a_request_is_for_its_client_for_its_time_and_for_one_answer
 
 
 async def test_vci_4_an_account_without_a_person_is_led_to_connect_it(wallet: Wallet, city: City) -> None:
-    from core.access.rules import Role
-    from tests.makers import sign_in
-
     session = await sign_in(city.database, city.vault, city.clock.now(), Role.CITIZEN)
     uri = (await wallet.push()).json()["request_uri"]
     page = await wallet.http.get(wallet.authorize_url(uri), headers=session)
