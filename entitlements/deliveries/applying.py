@@ -55,20 +55,10 @@ async def advance(
 
     After a crash the next step begins where the last committed one ended.
     """
-    found = await session.execute(
-        select(Delivery)
-        .where(col(Delivery.id) == delivery_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    delivery: Delivery | None = found.scalar_one_or_none()
-    if delivery is None or delivery.state not in RUNNING:
+    found = await wait_for_turn(session, delivery_id)
+    if found is None:
         return False
-    # Two deliveries of one register wait for each other: each settles with what the other has written.
-    locked = await session.execute(
-        select(Register).where(col(Register.id) == delivery.register_id).with_for_update()
-    )
-    register = locked.scalar_one()
+    delivery, register = found
     if delivery.rows > SMALL:
         await _prepare(session)
     work = _Work(session, delivery, register, now=now, settings=settings, vault=vault)
@@ -82,6 +72,26 @@ async def advance(
         await work.silence()
     await session.flush()
     return delivery.state is State.APPLYING
+
+
+async def wait_for_turn(session: AsyncSession, delivery_id: UUID) -> tuple[Delivery, Register] | None:
+    """The delivery and its register, both locked until the transaction ends; None where there is nothing to do.
+
+    Two deliveries of one register wait for each other: each settles with what the other has written.
+    """
+    found = await session.execute(
+        select(Delivery)
+        .where(col(Delivery.id) == delivery_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    delivery: Delivery | None = found.scalar_one_or_none()
+    if delivery is None or delivery.state not in RUNNING:
+        return None
+    locked = await session.execute(
+        select(Register).where(col(Register.id) == delivery.register_id).with_for_update()
+    )
+    return delivery, locked.scalar_one()
 
 
 async def _prepare(session: AsyncSession) -> None:

@@ -16,6 +16,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow
+from core.clock import Clock
 from core.database import Database
 from core.errors import BadRequest, problems
 from core.idempotency import Answer
@@ -146,8 +147,9 @@ async def deliver_facts(
         raise BadRequest("a name does not begin or end with white space")
     announced = Announced(name, mode, as_of, rows, media)
     database: Database = state.database
+    clock: Clock = state.clock
     received = await service.deliver(
-        database, vault, settings, caller, announced=announced, body=_body(request), now=now
+        database, vault, settings, caller, announced=announced, body=_body(request), now=now, clock=clock
     )
     async with database.reading() as session:
         row = await service.delivery(session, received.delivery_id, None)

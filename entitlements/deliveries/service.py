@@ -13,13 +13,13 @@ from sqlmodel import col
 
 from core.access.rules import Caller
 from core.audit.service import note
-from core.clock import day_of
+from core.clock import Clock, day_of
 from core.database import Database
 from core.errors import Conflict, NotFound
 from core.jobs.service import enqueue
 from core.settings import Settings
 from core.vault import Vault
-from entitlements.deliveries.applying import advance, reassess
+from entitlements.deliveries.applying import advance, reassess, wait_for_turn
 from entitlements.deliveries.models import OVER, RUNNING, Delivery, DeliveryRow, DeliverySubject, State
 from entitlements.deliveries.receiving import Announced, Received, discard, receive
 from entitlements.deliveries.rules import SMALL, Result
@@ -71,10 +71,12 @@ async def deliver(
     announced: Announced,
     body: AsyncIterator[bytes],
     now: datetime,
+    clock: Clock | None = None,
 ) -> Received:
     """Takes a delivery in, and applies it at once if it is small; a large one is left to the job.
 
-    Works in transactions of its own: what comes in may take minutes, and nobody waits for it meanwhile.
+    Works in transactions of its own: what comes in may take minutes, and nobody waits for it meanwhile. What it says
+    is learned when it is applied, by the clock: decisions that were made while it came in did not know of it.
     """
     async with database.reading() as session:
         register = await register_of(session, caller)
@@ -86,7 +88,9 @@ async def deliver(
         return received
 
     async def step(session: AsyncSession) -> bool:
-        return await advance(session, received.delivery_id, now, settings=settings, vault=vault)
+        await wait_for_turn(session, received.delivery_id)
+        moment = clock.now() if clock is not None else now
+        return await advance(session, received.delivery_id, moment, settings=settings, vault=vault)
 
     for _ in range(STEPS):
         if not await database.in_transaction(step):

@@ -1,14 +1,19 @@
 """Rows that wait for somebody to say whom they mean are applied once, however often they were delivered."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
+from sqlmodel import col
 
 from core.access.rules import Role
 from core.clock import FixedClock
 from core.database import Database
 from core.vault import Vault
+from entitlements.deliveries import routes
+from entitlements.facts.models import Fact
 from entitlements.registers.rules import Remit
 from tests.entitlements.deliveries.conftest import Opening
 from tests.entitlements.deliveries.making import Office, fact, household, person
@@ -109,3 +114,24 @@ async def test_what_begins_first_and_waits_for_another_is_applied_after_it(
     waited = await melde.deliver("came first", rows)
     assert waited["results"] == {"accepted": 2}
     assert (await known(database, vault, melde, "P-1"))["main_residence"] is False
+
+
+async def test_what_comes_in_slowly_is_learned_when_it_is_applied(
+    melde: Office, database: Database, clock: FixedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was judged meanwhile was judged without it, and that can be worked out again."""
+    begun, whole = clock.now(), routes._body
+
+    async def slowly(request: Any) -> AsyncIterator[bytes]:
+        async for piece in whole(request):
+            yield piece
+            clock.forward(timedelta(minutes=2))
+
+    monkeypatch.setattr(routes, "_body", slowly)
+    rows = [person("P-1"), fact("P-1", "main_residence", value=True, **{"from": "2026-01-01"})]
+    assert (await melde.deliver("slow", rows))["results"] == {"accepted": 2}
+    async with database.reading() as session:
+        found = await session.execute(select(Fact).where(col(Fact.kind) == "main_residence"))
+        known_fact = found.scalar_one()
+    assert known_fact.stated_at == begun
+    assert known_fact.known_from == clock.now() > begun
