@@ -267,8 +267,12 @@ async def test_a_full_delivery_ends_what_it_leaves_out_and_its_silence_means_no(
     melde: Office, jobcenter: Office, database: Database, vault: Vault, clock: FixedClock
 ) -> None:
     numbers = [f"{n}" for n in range(40)]
-    await melde.deliver("people", [person(f"P-{n}", identification_number=f"{int(n):011}") for n in numbers])
-    link = [{"row": "person", "number": f"J-{n}", "identification_number": f"{int(n):011}"} for n in numbers]
+    await melde.deliver(
+        "people", [person(f"P-{n}", identification_number=f"{int(n) + 1:011}") for n in numbers]
+    )
+    link = [
+        {"row": "person", "number": f"J-{n}", "identification_number": f"{int(n) + 1:011}"} for n in numbers
+    ]
     await jobcenter.deliver("links", link[:-1])
     assert "sgb2" not in await known(database, vault, melde, "P-39")
     rows = [fact(f"J-{n}", "sgb2", value=True, **{"from": "2026-01-01"}) for n in numbers[:-2]]
