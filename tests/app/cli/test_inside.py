@@ -4,6 +4,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -175,7 +176,7 @@ def test_nothing_is_served_from_a_database_that_waits_for_migrations(
     assert CliRunner().invoke(main, ["migrate"]).exit_code == 0
     monkeypatch.setattr(running, "serve_forever", lambda *_args: None)
     assert CliRunner().invoke(main, ["serve"]).exit_code == 0
-    with sqlite3.connect(tmp_path / "city.sqlite") as city:
+    with closing(sqlite3.connect(tmp_path / "city.sqlite")) as city, city:
         city.execute("UPDATE alembic_version SET version_num = 'of-later'")
     threads = threading.active_count()
     told = CliRunner().invoke(main, ["migrate"])
