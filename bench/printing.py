@@ -171,7 +171,9 @@ def main() -> None:
         print(
             f"{chosen.cards} cards, {-(-chosen.cards // service.FILE)} files, two processes draw, PostgreSQL beside"
         )
-        print(f"  {took:7.1f} s  {rate:7.0f} cards/s  190,000 in {CITY / rate / 60:.1f} min")
+        # A small batch is mostly the start of its processes, and says nothing of a city.
+        whole = f"  190,000 in {CITY / rate / 60:.1f} min" if chosen.cards >= service.FILE else ""
+        print(f"  {took:7.1f} s  {rate:7.0f} cards/s{whole}")
         print(
             f"  {(work - before) / chosen.cards * 1000:.2f} ms of a core a card, start of the processes included, "
             "PostgreSQL's not"

@@ -543,7 +543,7 @@ def read_json(octets: bytes) -> object:
     try:
         quick: object = _QUICK.decode(octets)
         if _COMPACT.encode(quick) == octets:
-            return quick
+            return _shallow(quick, octets)
     except (ValueError, RecursionError):
         pass
     try:
@@ -555,7 +555,25 @@ def read_json(octets: bytes) -> object:
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no encoding
     except RecursionError:
         raise ValueError("this is nested too deeply") from None
-    return value
+    return _shallow(value, octets)
+
+
+DEEPEST = 100
+"""Levels of JSON within each other; how deep an interpreter itself can go is another matter in each of its versions."""
+
+
+def _shallow(value: object, octets: bytes) -> object:
+    if octets.count(b"[") + octets.count(b"{") <= DEEPEST:
+        return value
+    level = [value]
+    for _ in range(DEEPEST):
+        within = (
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        )
+        level = [inner for some in within for inner in some if isinstance(inner, dict | list)]
+        if not level:
+            return value
+    raise ValueError("this is nested too deeply")
 
 
 def read_object(octets: bytes) -> dict[str, object]:

@@ -146,6 +146,8 @@ async def begin(session: AsyncSession, *, cause: str, now: datetime, settings: S
 
 async def ask_for(session: AsyncSession, *, cause: str, now: datetime, settings: Settings) -> None:
     """Begins to assess everybody; while another run has not finished, as soon as it has."""
+    if not versions_of(await rulebook.in_force(session), day_of(now, settings.zone)):
+        return  # whoever loads the first rules lets everybody be judged by them
     if await open_run(session) is None:
         await begin(session, cause=cause, now=now, settings=settings)
     else:
@@ -296,6 +298,9 @@ async def _compare(
 ) -> None:
     """Decides for everybody, writes down whom it concerns, and holds the run where it would end too much."""
     run.on_day = today
+    run.persons = max(1, await _count(session, select(func.count()).select_from(CURRENT)))
+    if not versions_of(await rulebook.in_force(session), today):
+        return  # without rules nobody is judged
     compiled, given = await decided(session, today)
     await prepare(session)
     await _list(session, run, compiled, given, today)
@@ -306,7 +311,6 @@ async def _compare(
     ).where(col(RunPerson.run_id) == run.id)
     run.total, run.differing, ends = (await session.execute(listed)).one()
     held = await _count(session, select(func.count()).select_from(Entitlement).where(_standing()))
-    run.persons = max(1, await _count(session, select(func.count()).select_from(CURRENT)))
     run.standing, run.ends = held, ends
     if not _many(ends, held, settings):
         return

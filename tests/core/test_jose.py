@@ -366,6 +366,19 @@ def test_a_name_that_stands_twice_is_refused_wherever_it_stands(members, again, 
             jose.read_json(text.encode())
 
 
+@pytest.mark.parametrize("spaced", [False, True])
+def test_json_goes_a_hundred_levels_deep_and_no_further(spaced):
+    def nested(levels):
+        space = " " if spaced else ""
+        return f'{{"wide":{space}{[[]] * 200},"deep":{space}{"[" * (levels - 1)}{"]" * (levels - 1)}}}'
+
+    assert jose.read_json(nested(jose.DEEPEST).encode())
+    with pytest.raises(ValueError, match="deep"):
+        jose.read_json(nested(jose.DEEPEST + 1).encode())
+    with pytest.raises(ValueError, match="deep"):
+        jose.read_json(nested(100_000).encode())
+
+
 def test_a_refusal_repeats_nothing_of_the_token():
     token = _token(_header(kid="Anna Muster"), {"name": "Anna Muster"})
     with pytest.raises(TokenRefused) as refused:

@@ -103,6 +103,26 @@ async def test_a_later_list_judges_those_whom_it_concerns_as_it_goes(
         assert len(set(rows.scalars())) == 2
 
 
+async def test_before_there_are_rules_nobody_is_judged(  # noqa: PLR0917
+    melde: Office,
+    database: Database,
+    work: Work,
+    clock: FixedClock,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(applying, "SMALL", 5)
+    await listed(melde, clock)
+    await work()
+    assert await runs_of(database) == []
+    async with database.writing() as session:
+        await everybody.begin(session, cause="asked", now=clock.now(), settings=settings)
+    await work()
+    [run] = await runs_of(database)
+    assert (run.state, run.done) == (RunState.FINISHED, 0)
+    assert await said(database) == {}
+
+
 @pytest.mark.usefixtures("ruled")
 async def test_it_waits_for_a_run_that_is_under_way(
     melde: Office, database: Database, work: Work, clock: FixedClock, settings: Settings
