@@ -5,19 +5,16 @@ Access tokens and client assertions are settled here in full, times included.
 """
 
 import base64
-import binascii
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Never, cast
+from typing import cast
 
 import jwt
-import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -25,6 +22,7 @@ from cryptography.x509 import Certificate
 
 from core.errors import DomainError
 from core.p256 import is_low_s
+from core.texts import b64url, read_object, unb64url
 from core.vault import Signer
 
 Claims = Mapping[str, object]
@@ -497,109 +495,6 @@ def _read(token: str, longest: int) -> _Read:
         return _Read(read_object(header), read_object(claims), token[: token.rindex(".")].encode(), signature)
     except ValueError:
         raise TokenRefused(Refusal.MALFORMED, "the token is not well formed") from None
-
-
-# ---- texts ----
-
-
-# Of the two alphabets only the URL-safe one is read: its two letters are exchanged, the others' made unreadable.
-_READING = bytes.maketrans(b"-_+/=", b"+/!!!")
-_WRITING = bytes.maketrans(b"+/", b"-_")
-# The last character carries bits beyond the last byte; only the one that has them all zero is canonical.
-_LAST = {2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
-_PADDING = (b"", b"", b"==", b"=")
-
-
-def b64url(octets: bytes) -> str:
-    """base64url without padding."""
-    return b64url_octets(octets).decode("ascii")
-
-
-def b64url_octets(octets: bytes) -> bytes:
-    """The same, as the bytes that are hashed and signed."""
-    return binascii.b2a_base64(octets, newline=False).translate(_WRITING, b"=")
-
-
-def unb64url(text: str) -> bytes:
-    """The bytes of a base64url text; ValueError for padding, foreign characters and stray bits at the end."""
-    octets = text.encode("ascii")
-    rest = len(octets) % 4
-    if rest and (rest == 1 or octets[-1] not in _LAST[rest]):
-        raise ValueError("this is not base64url in its one form")
-    return binascii.a2b_base64(octets.translate(_READING) + _PADDING[rest], strict_mode=True)
-
-
-_QUICK = msgspec.json.Decoder()
-_COMPACT = msgspec.json.Encoder()
-
-
-def read_json(octets: bytes) -> object:
-    """A JSON value; ValueError where it is none, is nested too deeply or could be read in two ways.
-
-    Refused are a name that stands twice, NaN and Infinity, numbers too large, and halves of surrogate pairs. What comes
-    out again letter by letter when it is written has none of these, and most tokens are written like that; all others
-    are read once more and slowly.
-    """
-    try:
-        quick: object = _QUICK.decode(octets)
-        if _COMPACT.encode(quick) == octets:
-            return _shallow(quick, octets)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        text = octets.decode()
-        value: object = json.loads(
-            text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
-        )
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no encoding
-    except RecursionError:
-        raise ValueError("this is nested too deeply") from None
-    return _shallow(value, octets)
-
-
-DEEPEST = 100
-"""Levels of JSON within each other; how deep an interpreter itself can go is another matter in each of its versions."""
-
-
-def _shallow(value: object, octets: bytes) -> object:
-    if octets.count(b"[") + octets.count(b"{") <= DEEPEST:
-        return value
-    level = [value]
-    for _ in range(DEEPEST):
-        within = (
-            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
-        )
-        level = [inner for some in within for inner in some if isinstance(inner, dict | list)]
-        if not level:
-            return value
-    raise ValueError("this is nested too deeply")
-
-
-def read_object(octets: bytes) -> dict[str, object]:
-    """A JSON object; ValueError where it is none, or no JSON that can be read in one way only."""
-    value = read_json(octets)
-    if not isinstance(value, dict):
-        raise ValueError("this is not an object")  # noqa: TRY004  (the text is wrong, not the argument's type)
-    return value
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    read = dict(pairs)
-    if len(read) != len(pairs):
-        raise ValueError("a name stands twice")
-    return read
-
-
-def _no_constant(_name: str) -> Never:
-    raise ValueError("this is no JSON number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("this number is too large")
-    return number
 
 
 # ---- machines ----

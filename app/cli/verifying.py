@@ -8,7 +8,8 @@ import click
 import msgspec
 
 from core.clock import SystemClock
-from core.jose import Key, KeyRefused, read_json, read_jwk
+from core.jose import Key, KeyRefused, read_jwk
+from core.texts import read_json
 from issuers.credentials.sdjwt.jws import read_token
 from issuers.credentials.sdjwt.keybinding import Binding
 from issuers.credentials.sdjwt.parts import read_parts

@@ -26,9 +26,10 @@ from core.access.oidc import CALLBACK, challenge
 from core.access.rules import anyone
 from core.access.tokens import published_keys
 from core.headers import content_security_policy
-from core.jose import b64url, key_set_document, sign
+from core.jose import key_set_document, sign
 from core.languages import Language, language_of, preferred
 from core.settings import Mode, Settings
+from core.texts import b64url
 from core.vault import KeyUse, Vault
 
 PASSWORD = "demo"  # noqa: S105  (it stands on the login page)

@@ -10,7 +10,7 @@ from app.walk.keeping import Drawer, NotThere
 from app.walk.signin import SignedIn, sign_in
 from app.walk.timekeeping import Ticks, Timekeeper, machine_ticks
 from app.walk.wire import Refused, Unreachable, Wire
-from core import jose
+from core import jose, texts
 from wallet.codes.picture import Drawing, budget, draw
 from wallet.codes.text import Kind, live_text
 from wallet.devices.rules import CARDS_TYPE, DEVICE_TYPE, HOLDER_TYPE
@@ -207,7 +207,7 @@ class Phone:
         gone = set(said["taken_back"])
         kept = []
         for card in self._unexpired(datetime.fromisoformat(said["server_time"])):
-            if jose.b64url(sha256(jose.unb64url(card["card"])).digest()) in gone:
+            if texts.b64url(sha256(texts.unb64url(card["card"])).digest()) in gone:
                 self._drawer.forget(card["key"])
             else:
                 kept.append(card)
@@ -255,7 +255,7 @@ class Phone:
         self._drawer.write(CARDS, {"cards": cards})
         host = self.state["code_host"]
         signer = self._drawer.key(chosen["key"])
-        text = live_text(host, jose.unb64url(chosen["card"]), signer, at, venue)
+        text = live_text(host, texts.unb64url(chosen["card"]), signer, at, venue)
         left = sum(not card["shown"] for card in fitting)
         drawing = draw(text, budget(host).version(Kind.LIVE))
         return Shown(text, drawing, now, fresh, left, in_doubt)

@@ -12,7 +12,7 @@ import verifiers.checks
 from app.walk.keeping import Drawer, NotThere
 from app.walk.timekeeping import Ticks, Timekeeper, machine_ticks
 from app.walk.wire import Wire
-from core import jose
+from core import jose, texts
 from core.access.signatures import sign_request
 from core.clock import day_of
 from core.jose import TokenRefused
@@ -62,7 +62,7 @@ class Scanner:
         """Makes a key, proves it with the one-time code, and is known from then on."""
         signer = self._drawer.new_key(KEY)
         plain = understood(code) or code
-        proof = jose.b64url(signer.sign(to_be_signed(plain, jose.thumbprint(signer.public_key))))
+        proof = texts.b64url(signer.sign(to_be_signed(plain, jose.thumbprint(signer.public_key))))
         enrolled: dict[str, Any] = self.wire.post(
             "/v1/scanners",
             {"code": code, "name": name, "key": jose.jwk(signer.public_key), "proof": proof},
@@ -189,4 +189,4 @@ class Scanner:
 
 
 def _trust_list(token: str) -> TrustList:
-    return read_trust_list(jose.read_object(jose.unb64url(token.split(".")[1])))
+    return read_trust_list(texts.read_object(texts.unb64url(token.split(".")[1])))

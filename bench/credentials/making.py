@@ -16,7 +16,8 @@ from cryptography.x509.oid import NameOID
 from jwt.algorithms import ECAlgorithm
 
 from core import p256
-from core.jose import Key, b64url
+from core.jose import Key
+from core.texts import b64url
 from issuers.credentials.sdjwt import issue, vc
 from issuers.credentials.sdjwt.issue import Disclosable
 from issuers.credentials.sdjwt.keybinding import Binding

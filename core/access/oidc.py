@@ -28,15 +28,14 @@ from core.jose import (
     Refusal,
     TokenRefused,
     Verified,
-    b64url,
     check_claims,
     read_key_set,
     sign,
-    unb64url,
     verify,
     verify_access_token,
 )
 from core.settings import Mode, Settings
+from core.texts import b64url, unb64url
 from core.vault import KeyUse, SealBroken, Vault, apart, open_sealed, seal
 
 CALLBACK = "/login/callback"

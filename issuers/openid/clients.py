@@ -24,12 +24,12 @@ from core.jose import (
     read_jwk,
     read_key_set,
     thumbprint,
-    unb64url,
     verify,
     verify_client_assertion,
 )
-from core.jose import read_object as read_json
 from core.settings import Settings
+from core.texts import read_object as read_json
+from core.texts import unb64url
 from issuers.credentials.x5c import Anchors, Break
 from issuers.openid import nonces
 from issuers.openid.answers import OAuthError

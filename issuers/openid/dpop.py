@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from litestar import Request
 
-from core.jose import Claims, TokenRefused, b64url, check_stated, thumbprint, verify_proof
+from core.jose import Claims, TokenRefused, check_stated, thumbprint, verify_proof
+from core.texts import b64url
 from issuers.openid import nonces
 from issuers.openid.answers import OAuthError
 from issuers.openid.desk import Desk

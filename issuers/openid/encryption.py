@@ -7,7 +7,7 @@ from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from core import jose
+from core import jose, texts
 from core.vault import Vault
 from issuers.openid.answers import OAuthError
 
@@ -51,7 +51,7 @@ def unlock(token: str, private: ec.EllipticCurvePrivateKey, kid: str) -> bytes:
 
 
 def _check_header(token: str, kid: str) -> None:
-    header = jose.read_object(jose.unb64url(token.partition(".")[0]))
+    header = texts.read_object(texts.unb64url(token.partition(".")[0]))
     announced = header.get("alg") == ALGORITHM and header.get("enc") in ENCODINGS and header.get("kid") == kid
     # Nothing is unpacked (`zip`): a small text can unfold into a very large one.
     if len(token) > LONGEST or not announced or not _HEADERS.issuperset(header):

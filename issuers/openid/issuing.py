@@ -19,7 +19,8 @@ from core.audit.service import note
 from core.database import new_id
 from core.errors import Unavailable
 from core.idempotency import Answer
-from core.jose import jwk, read_jwk, read_object
+from core.jose import jwk, read_jwk
+from core.texts import read_object
 from entitlements.people import service as people
 from issuers.credentials.rules import WALLET_DAYS, Revocation
 from issuers.credentials.service import NothingHeld, in_wallets, issue_for_wallet, revoke_batch

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col
 
-from core.jose import b64url, unb64url
+from core.texts import b64url, unb64url
 from core.vault import Vault
 from issuers.openid.desk import Desk
 from issuers.openid.models import UsedOnce

@@ -15,13 +15,12 @@ from core.jose import (
     Verified,
     check_stated,
     read_jwk,
-    read_object,
     thumbprint,
-    unb64url,
     verify,
     verify_proof,
 )
 from core.settings import Settings
+from core.texts import read_object, unb64url
 from issuers.openid import nonces
 from issuers.openid.answers import OAuthError
 from issuers.openid.clients import anchored_key, provider_anchors

@@ -11,7 +11,8 @@ import cbor2
 import deflate
 
 from core.errors import Conflict, DomainError
-from core.jose import Claims, b64url, unb64url
+from core.jose import Claims
+from core.texts import b64url, unb64url
 
 TYPE = "statuslist+jwt"
 CWT_TYPE = "application/statuslist+cwt"

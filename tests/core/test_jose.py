@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import jose, p256
+from core import jose, p256, texts
 from core.jose import Algorithm, Key, KeyRefused, KeySet, Refusal, TokenRefused
 from core.vault import SoftwareSigner
 
@@ -224,7 +224,7 @@ def test_a_der_signature_is_refused():
 
 def test_the_twin_with_high_s_is_taken_from_others_and_refused_as_ours():
     head, body, signature = jose.sign(SIGNER, {}, typ=TYP).split(".")
-    raw = jose.unb64url(signature)
+    raw = texts.unb64url(signature)
     twin = raw[:32] + (p256.ORDER - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
     token = f"{head}.{body}.{_b64(twin)}"
     assert jose.verify(token, OURS, typ=TYP).claims == {}
@@ -276,10 +276,10 @@ def test_stray_bits_at_the_end_of_a_part_are_refused():
 
 def test_the_other_base64_alphabet_is_refused():
     raw = b"\xfb\xff\xfe"
-    assert jose.unb64url("-__-") == raw
+    assert texts.unb64url("-__-") == raw
     for text in ("+//+", "+/_-", "-__-=", "-__-===="):
         with pytest.raises(ValueError):
-            jose.unb64url(text)
+            texts.unb64url(text)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_json_means_the_same_however_it_is_written(value, ascii_only, separators
     )
     sound = "NaN" not in repr(value) and "nan" not in repr(value) and "inf" not in repr(value)
     try:
-        read = jose.read_json(octets)
+        read = texts.read_json(octets)
     except ValueError:
         assert not sound or any(
             "\ud800" <= sign <= "\udfff" for sign in json.dumps(value, ensure_ascii=False)
@@ -363,7 +363,7 @@ def test_a_name_that_stands_twice_is_refused_wherever_it_stands(members, again, 
     )
     for text in ("{" + written + "}", '[[{"x":{' + written + "}}]]")[at:]:
         with pytest.raises(ValueError, match="twice"):
-            jose.read_json(text.encode())
+            texts.read_json(text.encode())
 
 
 @pytest.mark.parametrize("spaced", [False, True])
@@ -372,11 +372,11 @@ def test_json_goes_a_hundred_levels_deep_and_no_further(spaced):
         space = " " if spaced else ""
         return f'{{"wide":{space}{[[]] * 200},"deep":{space}{"[" * (levels - 1)}{"]" * (levels - 1)}}}'
 
-    assert jose.read_json(nested(jose.DEEPEST).encode())
+    assert texts.read_json(nested(texts.DEEPEST).encode())
     with pytest.raises(ValueError, match="deep"):
-        jose.read_json(nested(jose.DEEPEST + 1).encode())
+        texts.read_json(nested(texts.DEEPEST + 1).encode())
     with pytest.raises(ValueError, match="deep"):
-        jose.read_json(nested(100_000).encode())
+        texts.read_json(nested(100_000).encode())
 
 
 def test_a_refusal_repeats_nothing_of_the_token():
@@ -417,16 +417,16 @@ def test_no_header_value_whatever_breaks_the_verifier(name, value):
 
 @given(octets=st.binary(max_size=80))
 def test_base64url_has_one_text_for_each_value(octets):
-    assert jose.unb64url(jose.b64url(octets)) == octets
+    assert texts.unb64url(texts.b64url(octets)) == octets
 
 
 @given(text=st.text(max_size=20))
 def test_a_base64url_text_is_canonical_or_refused(text):
     try:
-        octets = jose.unb64url(text)
+        octets = texts.unb64url(text)
     except ValueError:
         return
-    assert jose.b64url(octets) == text
+    assert texts.b64url(octets) == text
 
 
 # ---- keys ----
@@ -479,7 +479,7 @@ def _jwk(**changes):
         _jwk(crv="secp256k1"),
         _jwk(crv=...),
         _jwk(x=_b64(bytes(32))),
-        _jwk(x=_b64(b"\0" + jose.unb64url(jose.jwk(SIGNER.public_key)["x"]))),
+        _jwk(x=_b64(b"\0" + texts.unb64url(jose.jwk(SIGNER.public_key)["x"]))),
         _jwk(x=jose.jwk(SIGNER.public_key)["x"] + "="),
         _jwk(x="+" * 43),
         _jwk(use="enc"),
@@ -850,7 +850,7 @@ class TestAProofBringsItsOwnKey:
     def test_another_algorithm_is_refused(self, algorithm: str) -> None:
         _, claims, signature = self.proof().split(".")
         key = jose.jwk(ec.generate_private_key(ec.SECP256R1()).public_key())
-        header = jose.b64url(json.dumps({"alg": algorithm, "typ": "dpop+jwt", "jwk": key}).encode())
+        header = texts.b64url(json.dumps({"alg": algorithm, "typ": "dpop+jwt", "jwk": key}).encode())
         with pytest.raises(jose.TokenRefused) as refused:
             jose.verify_proof(f"{header}.{claims}.{signature}", typ="dpop+jwt")
         assert refused.value.why is jose.Refusal.ALGORITHM

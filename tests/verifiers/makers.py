@@ -12,7 +12,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from app.handlers import handlers, recurring
-from core import jose, p256
+from core import jose, p256, texts
 from core.access.rules import Role
 from core.access.signatures import sign_request
 from core.clock import FixedClock
@@ -81,7 +81,7 @@ class Till:
 
     def proof(self, code: str) -> str:
         meant = understood(code) or code
-        return jose.b64url(self.signer.sign(to_be_signed(meant, jose.thumbprint(self.signer.public_key))))
+        return texts.b64url(self.signer.sign(to_be_signed(meant, jose.thumbprint(self.signer.public_key))))
 
     async def enrol(self, code: str, name: str = "Kasse 1") -> Any:
         answer = await self.client.post(

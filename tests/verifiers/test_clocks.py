@@ -14,7 +14,7 @@ from app.walk.keeping import Drawer
 from app.walk.phone import Phone
 from app.walk.scanner import KEY, Scanner
 from app.walk.wire import Wire
-from core import jose
+from core import jose, texts
 from core.clock import FixedClock
 from core.vault import KeyUse
 from tests.verifiers.makers import City, Till
@@ -83,7 +83,7 @@ class Here:
         drawer.put("keys/0.pem", pem)
         ends = (self.city.now + timedelta(days=7)).isoformat()
         card = {"key": "keys/0", "person": None, "shown": False, "kind": "nameless", "expires_at": ends}
-        drawer.write("cards", {"cards": [card | {"card": jose.b64url(held.card)}]})
+        drawer.write("cards", {"cards": [card | {"card": texts.b64url(held.card)}]})
         drawer.write("phone", {"code_host": self.city.settings.code_host})
         return Phone(self.wire(), drawer, self.ticks)
 

@@ -12,7 +12,7 @@ import pytest
 from app.walk.keeping import Drawer, NotThere
 from app.walk.phone import Moved, Phone, SignInAgain
 from app.walk.wire import Wire
-from core import jose, p256
+from core import jose, p256, texts
 from core.clock import FixedClock
 from core.vault import SoftwareSigner
 from issuers.credentials.card import Card, CardId, sign_card
@@ -54,7 +54,7 @@ class Server:
             point = p256.point(jose.read_jwk(holder["key"]).public)  # type: ignore[arg-type]
             card = Card(self.city.kid, int(ends.timestamp()), 1, CardId(2 + self.batches, number), point)
             signed = sign_card(card, SoftwareSigner(self.city.private))
-            made.append({"card": jose.b64url(signed), "kind": wish["kind"], "expires_at": ends.isoformat()})
+            made.append({"card": texts.b64url(signed), "kind": wish["kind"], "expires_at": ends.isoformat()})
         return made
 
 
@@ -83,7 +83,7 @@ def phone_with(folder: Path, server: Server, *cards: dict[str, Any], enrolled: b
                 "key": f"keys/{number}",
                 "person": wish.get("person"),
                 "shown": wish.get("shown", False),
-                "card": jose.b64url(sign_card(card, SoftwareSigner(city.private))),
+                "card": texts.b64url(sign_card(card, SoftwareSigner(city.private))),
                 "kind": "named" if wish.get("named") else "nameless",
                 "expires_at": ends.isoformat(),
             }
@@ -177,7 +177,7 @@ def test_whoever_asks_how_things_stand_gets_more_when_they_run_low(tmp_path: Pat
 def test_a_card_that_was_taken_back_is_not_shown_any_more(tmp_path: Path, server: Server) -> None:
     phone = phone_with(tmp_path, server, {}, {}, {}, {}, enrolled=True)
     first = Drawer(tmp_path).read("cards")["cards"][0]["card"]
-    server.told["taken_back"] = [jose.b64url(sha256(jose.unb64url(first)).digest())]
+    server.told["taken_back"] = [texts.b64url(sha256(texts.unb64url(first)).digest())]
     phone.sync()
     assert read(phone.show().text).card.status == CardId(1, 1)
     assert not (tmp_path / "keys" / "0.pem").exists()

@@ -10,7 +10,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 from sqlalchemy import select
 
-from core import jose
+from core import texts
 from core.access.rules import Role
 from core.clock import FixedClock
 from core.database import Database
@@ -81,7 +81,7 @@ class Phone:
         path = f"/v1/devices/{tampered.get('path', self.id)}/cards"
         answer = await self.town.client.post(path, json=wish, headers=headers)
         if answer.status_code == 201:
-            got = [jose.unb64url(card["card"]) for card in answer.json()["cards"]]
+            got = [texts.unb64url(card["card"]) for card in answer.json()["cards"]]
             self.cards += zip(keys, got, strict=True)
         return answer
 

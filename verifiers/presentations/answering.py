@@ -21,7 +21,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from core import jose, p256
+from core import jose, p256, texts
 from core.audit.service import note
 from core.clock import day_of
 from core.database import Database
@@ -133,7 +133,7 @@ def _read(asked: Asked, form: Mapping[str, str]) -> Mapping[str, object]:
         return form
     private = asked.private
     try:
-        return jose.read_object(unlock(form["response"], private, jose.thumbprint(private.public_key())))
+        return texts.read_object(unlock(form["response"], private, jose.thumbprint(private.public_key())))
     except ValueError:
         raise OAuthError("invalid_request", "the response was not encrypted as the request says") from None
 

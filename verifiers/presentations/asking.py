@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from core import jose
+from core import jose, texts
 from issuers.credentials.sdjwt.jws import ALGORITHM
 from issuers.credentials.statement import TARIFF
 from issuers.credentials.x5c import Break, read_chain
@@ -95,18 +95,18 @@ class Asked(msgspec.Struct, frozen=True):
 
     @property
     def private(self) -> ec.EllipticCurvePrivateKey:
-        return ec.derive_private_key(int.from_bytes(jose.unb64url(self.secret)), ec.SECP256R1())
+        return ec.derive_private_key(int.from_bytes(texts.unb64url(self.secret)), ec.SECP256R1())
 
 
 def new_secret() -> str:
     """A private key for one request, as it is kept."""
     numbers = ec.generate_private_key(ec.SECP256R1()).private_numbers()
-    return jose.b64url(numbers.private_value.to_bytes(32))
+    return texts.b64url(numbers.private_value.to_bytes(32))
 
 
 def client_id_of(leaf: x509.Certificate) -> str:
     """How the request names who asks: by the hash of the certificate that signs it (OpenID4VP 1.0 section 5.9.3)."""
-    return f"x509_hash:{jose.b64url(hashlib.sha256(leaf.public_bytes(Encoding.DER)).digest())}"
+    return f"x509_hash:{texts.b64url(hashlib.sha256(leaf.public_bytes(Encoding.DER)).digest())}"
 
 
 def authority_key_ids(x5c: Sequence[str]) -> list[str]:
@@ -119,7 +119,7 @@ def authority_key_ids(x5c: Sequence[str]) -> list[str]:
         except x509.ExtensionNotFound:
             continue
         if named.key_identifier is not None:
-            found.append(jose.b64url(named.key_identifier))
+            found.append(texts.b64url(named.key_identifier))
     return list(dict.fromkeys(found))
 
 

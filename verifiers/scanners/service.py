@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from core import jose
+from core import jose, texts
 from core.access import service as access
 from core.access.models import PrincipalKey
 from core.access.rules import Caller, PrincipalKind, Role
@@ -66,7 +66,7 @@ async def enrol(session: AsyncSession, vault: Vault, new: NewScanner, now: datet
     if code is None:
         raise CodeRefused
     try:
-        proof = jose.unb64url(new.proof)
+        proof = texts.unb64url(new.proof)
     except ValueError:
         raise ProofRefused from None
     if not rules.proves(key, code, proof):

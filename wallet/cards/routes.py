@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.rules import Caller, Role, allow
 from core.errors import problems
-from core.jose import b64url
 from core.languages import Language
 from core.settings import Settings
+from core.texts import b64url
 from core.vault import Vault
 from wallet.cards import service
 from wallet.cards.schemas import CardKind, CardsView, CardView, SignedCardView, TopUp

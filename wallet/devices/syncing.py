@@ -9,8 +9,8 @@ from sqlmodel import col
 
 from core.access.rules import Caller
 from core.errors import NotFound
-from core.jose import b64url
 from core.settings import Settings
+from core.texts import b64url
 from entitlements.people import service as people
 from issuers.credentials import pausing
 from issuers.credentials.models import Credential

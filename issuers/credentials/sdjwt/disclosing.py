@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from core.jose import b64url, read_json, unb64url
+from core.texts import b64url, read_json, unb64url
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 
 DEEPEST: Final = 24

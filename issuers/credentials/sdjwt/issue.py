@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from core.jose import Claims, b64url, b64url_octets
+from core.jose import Claims
+from core.texts import b64url, b64url_octets
 from issuers.credentials.sdjwt.disclosing import DOTS, SD, SD_ALG
 
 HASH: Final = "sha-256"

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from core import p256
-from core.jose import Claims, read_json, unb64url
+from core.jose import Claims
+from core.texts import read_json, unb64url
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 
 ALGORITHM: Final = "ES256"

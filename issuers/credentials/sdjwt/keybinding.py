@@ -8,7 +8,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core.jose import unb64url
+from core.texts import unb64url
 from issuers.credentials.sdjwt.disclosing import Hash, digest
 from issuers.credentials.sdjwt.jws import ALGORITHM, is_typ, read_token
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from core.jose import read_json
+from core.texts import read_json
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 
 LONGEST: Final = 128 * 1024

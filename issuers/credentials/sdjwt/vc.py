@@ -8,7 +8,8 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from core.jose import Claims, b64url
+from core.jose import Claims
+from core.texts import b64url
 from issuers.credentials.sdjwt.disclosing import without_digests
 from issuers.credentials.sdjwt.issue import (
     NO_DECOYS,

@@ -17,8 +17,9 @@ from core.access.rules import PrincipalKind, Role
 from core.audit.models import Entry
 from core.clock import FixedClock
 from core.database import Database
-from core.jose import b64url, jwk, sign
+from core.jose import jwk, sign
 from core.settings import Settings
+from core.texts import b64url
 from core.vault import KeyUse, Vault
 from tests.makers import Machine, machine_in, make_machine, make_signer, sign_in
 

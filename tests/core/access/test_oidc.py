@@ -25,9 +25,9 @@ from core.access.rules import Role
 from core.clock import FixedClock
 from core.database import Database
 from core.http import Outgoing
-from core.jose import b64url
 from core.jose import jwk as jwk_of
 from core.settings import Settings
+from core.texts import b64url
 from core.vault import Vault
 from tests.makers import sign_in
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import jose, p256
+from core import jose, p256, texts
 from core.jose import Key
 from core.vault import SoftwareSigner
 from issuers.status.rules import (
@@ -58,7 +58,7 @@ def _token(statuses=None, **changes):
 
 @_named(SMALL)
 def test_the_small_lists_of_the_draft_read_as_published(vector):
-    statuses = StatusList.unpack(vector["bits"], jose.unb64url(vector["lst"]))
+    statuses = StatusList.unpack(vector["bits"], texts.unb64url(vector["lst"]))
     assert statuses.octets().hex() == vector["bytes_hex"]
     assert [statuses.get(index) for index in range(statuses.size)] == vector["statuses"]
 
@@ -76,7 +76,7 @@ def test_the_small_lists_of_the_draft_are_packed_as_published(vector):
 @pytest.mark.parametrize("form", ["json", "cbor"])
 def test_the_long_lists_of_the_draft_say_what_is_published_and_nothing_else(vector, form):
     if form == "json":
-        packed = jose.unb64url(vector["lst"])
+        packed = texts.unb64url(vector["lst"])
     else:
         encoded = cbor2.loads(bytes.fromhex(vector["cbor_hex"]))
         assert encoded["bits"] == vector["bits"]

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import jose, p256
+from core import jose, p256, texts
 from core.jose import Key, KeySet, Refusal, TokenRefused
 from core.vault import KeyUse, MemoryVault, SoftwareSigner, WrongUse
 from issuers.trustlist import rules
@@ -90,10 +90,10 @@ def test_a_list_signed_under_a_borrowed_kid_is_refused():
 
 def test_the_twin_of_our_signature_is_not_ours():
     head, body, signature = rules.sign(_list(), SIGNER).split(".")
-    raw = jose.unb64url(signature)
+    raw = texts.unb64url(signature)
     twin = raw[:32] + (p256.ORDER - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
     with pytest.raises(TokenRefused) as refused:
-        rules.verify(f"{head}.{body}.{jose.b64url(twin)}", HELD_ANCHORS)
+        rules.verify(f"{head}.{body}.{texts.b64url(twin)}", HELD_ANCHORS)
     assert refused.value.why is Refusal.SIGNATURE
 
 
@@ -317,4 +317,4 @@ def test_a_key_that_hides_its_private_part_is_refused():
 
 def test_a_point_off_the_curve_is_refused():
     with pytest.raises(TrustListRefused):
-        rules.read(_with(WRITTEN, ("anchors", 0, "jwk", "x"), jose.b64url(bytes(32))))
+        rules.read(_with(WRITTEN, ("anchors", 0, "jwk", "x"), texts.b64url(bytes(32))))

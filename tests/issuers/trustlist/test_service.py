@@ -4,7 +4,7 @@ import anyio
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
-from core import jose
+from core import jose, texts
 from core.clock import FixedClock
 from core.database import Database
 from core.settings import Settings
@@ -127,7 +127,7 @@ async def test_the_key_of_the_list_itself_can_be_rotated_without_a_new_enrolment
         assert rules.accept(held, offered, clock.now()) in {Acceptance.TAKEN, Acceptance.SAME}
         held = offered
         clock.forward(timedelta(days=1))
-    signed_by = jose.read_object(jose.unb64url(row.token.split(".")[0]))["kid"]
+    signed_by = texts.read_object(texts.unb64url(row.token.split(".")[0]))["kid"]
     assert signed_by == vault.keys(KeyUse.TRUST_LIST)[-1].key_id
 
 

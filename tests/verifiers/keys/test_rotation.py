@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select
 from sqlmodel import col
 
-from core import jose
+from core import jose, texts
 from core.access.rules import Role
 from core.clock import day_of
 from core.vault import KeyUse, UnknownKey
@@ -49,7 +49,7 @@ class Alone:
         assert answer.status_code == 200, answer.text
         view = BundleView.model_validate_json(answer.content)
         held = None if self.kit is None else self.kit.trust_list
-        trusted = held or read_trust_list(jose.read_object(jose.unb64url(view.trust_list.split(".")[1])))
+        trusted = held or read_trust_list(texts.read_object(texts.unb64url(view.trust_list.split(".")[1])))
         anchors = trusted.anchors_at(max(self.city.now, trusted.issued_at))
         self.kit = open_bundle(view, anchors, held, self.city.now)
         remember(self.memory, self.kit)
@@ -274,7 +274,7 @@ async def _verdict(city: City, trusted: Anchors, issued: Issued) -> Status:
 
 
 def _by_chain(city: City, trusted: Anchors, token: str, typ: str) -> Any:
-    header = jose.read_object(jose.unb64url(token.split(".", maxsplit=1)[0]))
+    header = texts.read_object(texts.unb64url(token.split(".", maxsplit=1)[0]))
     path = trusted.trace(header["x5c"], city.now)
     assert isinstance(path, Path), path
     return jose.verify(token, jose.KeySet((jose.Key(path.key, header.get("kid", "")),)), typ=typ).claims

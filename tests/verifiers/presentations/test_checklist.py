@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core import jose
+from core import texts
 from core.access.rules import Role
 from issuers.openid.encryption import unlock
 from tests.makers import sign_in
@@ -246,7 +246,7 @@ async def test_vp_4_the_authorities_that_are_trusted_are_named_by_key(
     leaf = x509.load_der_x509_certificate(base64.b64decode(header["x5c"][0]))
     named = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
     assert named is not None
-    assert request.query["trusted_authorities"] == [{"type": "aki", "values": [jose.b64url(named)]}]
+    assert request.query["trusted_authorities"] == [{"type": "aki", "values": [texts.b64url(named)]}]
 
 
 async def test_vp_4_holder_binding_is_always_asked_for(counter: Counter, holder: Holder) -> None:
@@ -290,7 +290,7 @@ def test_vp_5_the_published_response_opens_with_its_key() -> None:
     published = json.loads((VECTORS / "response_encryption.json").read_text(encoding="utf-8"))
     members = published["private_jwk"]
     private = ec.derive_private_key(int.from_bytes(unb64(members["d"])), ec.SECP256R1())
-    assert jose.read_object(unlock(published["jwe"], private, members["kid"])) == published["plaintext"]
+    assert texts.read_object(unlock(published["jwe"], private, members["kid"])) == published["plaintext"]
     with pytest.raises(ValueError, match="encrypted for us"):
         unlock(published["jwe"], private, "another")
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from core.access.rules import Level, Role
-from core.jose import b64url
+from core.texts import b64url
 from tests.makers import sign_in
 from tests.wallet.makers import Headers, Phone, Somebody, Town
 from wallet.devices.models import Device

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from core import p256
-from core.jose import Key, read_jwk, unb64url
+from core.jose import Key, read_jwk
+from core.texts import unb64url
 from issuers.credentials.sdjwt import vc
 from issuers.credentials.sdjwt.disclosing import digest, hash_of
 from issuers.credentials.sdjwt.issue import conceal, seal_header, sign_concealed
