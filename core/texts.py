@@ -63,7 +63,7 @@ def read_json(octets: bytes) -> object:
     return _shallow(value, octets)
 
 
-DEEPEST = 100
+DEEPEST = 600
 """Levels of JSON within each other; how deep an interpreter itself can go is another matter in each of its versions."""
 
 

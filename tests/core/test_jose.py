@@ -367,7 +367,7 @@ def test_a_name_that_stands_twice_is_refused_wherever_it_stands(members, again, 
 
 
 @pytest.mark.parametrize("spaced", [False, True])
-def test_json_goes_a_hundred_levels_deep_and_no_further(spaced):
+def test_json_goes_six_hundred_levels_deep_and_no_further(spaced):
     def nested(levels):
         space = " " if spaced else ""
         return f'{{"wide":{space}{[[]] * 200},"deep":{space}{"[" * (levels - 1)}{"]" * (levels - 1)}}}'
