@@ -280,14 +280,15 @@ def _refused(result: Result, fields: Mapping[str, Any], frame: Frame) -> Refused
     if result not in ABOUT_SOMEBODY:
         return Refused(result)
     household, kind = _readable(fields.get("household")), fields.get("kind")
-    kinds = (kind,) if kind in frame.remit.households else tuple(sorted(frame.remit.households))
+    named = isinstance(kind, str) and kind in frame.remit.households
+    kinds: tuple[str, ...] = (str(kind),) if named else tuple(sorted(frame.remit.households))
     members = fields.get("members")
-    named = map(_readable, members if isinstance(members, list) else ())
+    numbers = map(_readable, members if isinstance(members, list) else ())
     return Refused(
         result,
         _readable(fields.get("number")),
         tuple((household, kind) for kind in kinds) if household is not None else (),
-        tuple(dict.fromkeys(number for number in named if number is not None)),
+        tuple(dict.fromkeys(number for number in numbers if number is not None)),
     )
 
 

@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from entitlements.deliveries.rules import (
@@ -224,6 +224,7 @@ anything = st.recursive(
         optional=dict.fromkeys(COLUMNS - {"row"}, anything),
     )
 )
+@example({"row": "household", "kind": []})
 def test_any_members_are_answered(row: dict[str, Any]) -> None:
     one = said(row)
     assert isinstance(one, FactSaid | PersonSaid | HouseholdSaid | Refused)
