@@ -190,7 +190,7 @@ class Docket:
 class Dockets:
     """The dockets of a day, one for each version; forgotten when they have grown large."""
 
-    LIMIT = 20_000
+    LIMIT = 4_000
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str, date], Docket] = {}
