@@ -56,9 +56,19 @@ async def advance(
     After a crash the next step begins where the last committed one ended.
     """
     found = await wait_for_turn(session, delivery_id)
-    if found is None:
-        return False
-    delivery, register = found
+    return found is not None and await take_step(session, *found, now, settings=settings, vault=vault)
+
+
+async def take_step(
+    session: AsyncSession,
+    delivery: Delivery,
+    register: Register,
+    now: datetime,
+    *,
+    settings: Settings,
+    vault: Vault,
+) -> bool:
+    """The step itself, once it is the delivery's turn; what it says is learned at this moment."""
     if delivery.rows > SMALL:
         await _prepare(session)
     work = _Work(session, delivery, register, now=now, settings=settings, vault=vault)

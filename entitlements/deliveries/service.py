@@ -19,7 +19,7 @@ from core.errors import Conflict, NotFound
 from core.jobs.service import enqueue
 from core.settings import Settings
 from core.vault import Vault
-from entitlements.deliveries.applying import advance, reassess, wait_for_turn
+from entitlements.deliveries.applying import advance, reassess, take_step, wait_for_turn
 from entitlements.deliveries.models import OVER, RUNNING, Delivery, DeliveryRow, DeliverySubject, State
 from entitlements.deliveries.receiving import Announced, Received, discard, receive
 from entitlements.deliveries.rules import SMALL, Result
@@ -88,9 +88,11 @@ async def deliver(
         return received
 
     async def step(session: AsyncSession) -> bool:
-        await wait_for_turn(session, received.delivery_id)
+        found = await wait_for_turn(session, received.delivery_id)
+        if found is None:
+            return False
         moment = clock.now() if clock is not None else now
-        return await advance(session, received.delivery_id, moment, settings=settings, vault=vault)
+        return await take_step(session, *found, moment, settings=settings, vault=vault)
 
     for _ in range(STEPS):
         if not await database.in_transaction(step):
