@@ -81,7 +81,7 @@ async def end_guardianship(
 ) -> GuardianshipView:
     """Ends a guardianship; one that would end earlier stays as it is."""
     last_day = data.last_day or today - timedelta(days=1)
-    row = await service.end_guardianship(session, caller, guardianship_id, last_day, now)
+    row = await service.end_guardianship(session, caller, guardianship_id, last_day, today=today, now=now)
     return GuardianshipView.model_validate(row)
 
 

@@ -430,7 +430,13 @@ async def make_guardian(
 
 
 async def end_guardianship(
-    session: AsyncSession, caller: Caller, guardianship_id: UUID, last_day: date, now: datetime
+    session: AsyncSession,
+    caller: Caller,
+    guardianship_id: UUID,
+    last_day: date,
+    *,
+    today: date,
+    now: datetime,
 ) -> Guardianship:
     """Ends a guardianship with this day; one that ends earlier stays as it is."""
     row = await session.get(Guardianship, guardianship_id)
@@ -446,7 +452,7 @@ async def end_guardianship(
     await session.flush()
     # The child's cards leave the guardian's phones at once; where the last day is still to come, the night
     # after it takes them. Whoever has acted under it, if only since this morning, is told.
-    told = {"until": row.until.isoformat()} if row.since <= now.date() else {}
+    told = {"until": row.until.isoformat()} if row.since <= today else {}
     joined = {"guardian_id": str(row.guardian_id), "child_id": str(row.child_id), **told}
     await enqueue(session, "guardianship.ended", joined, run_at=now)
     return row

@@ -169,7 +169,7 @@ async def test_a_guardian_acts_for_the_child_until_the_last_day(session: AsyncSe
         with pytest.raises(NotFound):
             await service.subject_of(session, caller, day)
     desk = await somebody(session, None, Role.CASE_WORKER)
-    await service.end_guardianship(session, desk, row.id, TODAY, LATER)
+    await service.end_guardianship(session, desk, row.id, TODAY, today=TODAY, now=LATER)
     with pytest.raises(NotFound):
         await service.subject_of(session, caller, until)
 
@@ -180,7 +180,7 @@ async def test_a_guardianship_that_ends_before_it_begins_never_was(session: Asyn
         session, None, mother, child, since=TODAY, until=date(2030, 1, 1), now=NOON
     )
     desk = await somebody(session, None, Role.CASE_WORKER)
-    await service.end_guardianship(session, desk, row.id, TODAY - timedelta(days=1), NOON)
+    await service.end_guardianship(session, desk, row.id, TODAY - timedelta(days=1), today=TODAY, now=NOON)
     assert await service.wards_of(session, mother, TODAY) == []
 
 

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from core.access.rules import Role
-from core.clock import FixedClock
+from core.clock import FixedClock, day_of
 from entitlements.people import service as people
 from issuers.credentials.rules import Revocation
 from tests.conftest import NOON
@@ -46,8 +46,10 @@ class Family:
         return str(answer.json()["credentials"][0]["credential"])
 
     async def part(self, last_day: date) -> None:
+        now = self.city.clock.now()
+        today = day_of(now, self.city.settings.zone)
         async with self.city.database.writing() as session:
-            await people.end_guardianship(session, None, self.guardianship, last_day, self.city.clock.now())
+            await people.end_guardianship(session, None, self.guardianship, last_day, today=today, now=now)
         await run_jobs(self.city.database, self.city.settings, self.city.vault, self.city.clock)
 
     async def night(self) -> None:
