@@ -10,10 +10,9 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
+from entitlements.facts.deriving import VALUES
 from entitlements.facts.models import Fact
 from entitlements.people.models import Membership, Person
-
-VALUES = ("value_int", "value_text", "value_day")
 
 
 async def beginnings(
