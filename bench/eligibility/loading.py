@@ -175,6 +175,7 @@ def fact_rows(persons: int, seed: int = 1) -> Iterator[tuple]:
             "value_text": value if is_text else None,
             "value_day": value if is_day else None,
             "withdrawn": False,
+            "unread": False,
             "valid_from": first,
             "valid_until": last or far,
             "valid_next": following,

@@ -172,7 +172,7 @@ class _Work:
         last = found.scalar_one_or_none()
         upto = col(DeliverySubject.anchor) <= last if last is not None else true()
         part = Part(self.session, self.vault, self.register, self.now)
-        concerned, tally = await part.apply(one.id, and_(behind, upto), await self._lists(), full=self.full)
+        concerned, tally = await part.apply(one, and_(behind, upto), await self._lists())
         before = one.done
         count(one, tally)
         if last is not None and one.rows > SMALL and before * GROWN < one.done:
@@ -388,7 +388,7 @@ async def take_up(
     concerned: set[UUID] = set()
     # One delivery after the other: the same row may have waited in two of them, and the second says nothing new.
     for delivery in in_order.scalars().all():
-        changed, tally = await part.apply(delivery.id, true(), await lists_of(session, register.id))
+        changed, tally = await part.apply(delivery, true(), await lists_of(session, register.id), waited=True)
         concerned |= changed
         tally[Result.NO_LINK.value] -= tally.total()
         count(delivery, tally)

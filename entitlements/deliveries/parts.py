@@ -36,15 +36,18 @@ from entitlements.deliveries.checking import said_rows, waiting
 from entitlements.deliveries.linking import opened
 from entitlements.deliveries.models import (
     About,
+    Delivery,
     DeliveryMember,
     DeliveryRow,
     DeliveryStatement,
     DeliverySubject,
+    Mode,
 )
-from entitlements.deliveries.rules import Result
+from entitlements.deliveries.rules import ABOUT_SOMEBODY, Result
 from entitlements.facts.catalogue import CATALOGUE
 from entitlements.facts.history import Listing, Stating, deny, learn, learn_members, plain
 from entitlements.facts.models import Fact
+from entitlements.facts.rules import UNREAD, gaps
 from entitlements.facts.service import members
 from entitlements.language import Kind, Value
 from entitlements.people.models import Household, Membership, Person
@@ -93,20 +96,23 @@ class Part:
         self.session, self.vault, self.register, self.now = session, vault, register, now
 
     async def apply(
-        self, delivery_id: UUID, which: ColumnElement[bool], lists: Lists, *, full: bool = False
+        self, delivery: Delivery, which: ColumnElement[bool], lists: Lists, *, waited: bool = False
     ) -> tuple[set[UUID], Counter[str]]:
         """Applies what is said of these subjects; gives the persons of whom something changed, and the results.
 
-        What these persons are left without by a full delivery ends in the same transaction.
+        What these persons are left without by a full delivery ends in the same transaction, unless they `waited`.
         """
-        one = _One(self, delivery_id, and_(waiting(delivery_id), which), lists)
+        full = delivery.mode is Mode.FULL
+        one = _One(self, delivery.id, and_(waiting(delivery.id), which), lists)
         await one.resolve_again()
         await one.read()
         concerned = await one.persons()
         concerned |= await one.households()
         concerned |= await one.facts()
-        if full:
+        if full and not waited:
             concerned |= await one.left_out()
+        if full:
+            concerned |= await one.unread()
         await one.newcomers()
         return concerned, await one.finish()
 
@@ -498,6 +504,7 @@ class _One:
                     col(said.kind),
                     *(col(getattr(said, name)) for name in _VALUES),
                     literal(False),
+                    literal(False),
                     col(said.valid_from),
                     col(said.valid_until),
                     col(said.valid_next),
@@ -626,6 +633,87 @@ class _One:
         )
         return {person for person, _ in changed} | moved
 
+    # ---- what could not be read ----
+
+    async def unread(self) -> set[UUID]:
+        """Notes of whom a full delivery says something that is not taken: in that, they are not left out.
+
+        What stands about them stays (`checking.keep_mentioned`); of all other days nothing is known.
+        """
+        row, who, said = aliased(DeliveryRow), DeliverySubject, DeliveryStatement
+        refused = select(
+            col(who.person_id),
+            col(said.kind),
+            col(said.valid_from),
+            col(said.valid_next),
+            col(said.stated_at),
+        ).where(
+            self.which,
+            col(who.person_id).is_not(None),
+            col(row.delivery_id) == self.delivery_id,
+            col(row.subject) == col(who.place),
+            col(row.result).in_([result.value for result in ABOUT_SOMEBODY]),
+            col(said.delivery_id) == self.delivery_id,
+            col(said.number) == col(row.statement),
+        )
+        listing, member = aliased(DeliverySubject), aliased(DeliveryMember)
+        # A household that waits for the link of somebody else in it.
+        awaited = select(
+            col(who.person_id),
+            col(listing.household_kind),
+            col(said.valid_from),
+            col(said.valid_next),
+            col(said.stated_at),
+        ).where(
+            self.which,
+            col(who.person_id).is_not(None),
+            col(member.delivery_id) == self.delivery_id,
+            col(member.member) == col(who.place),
+            col(listing.delivery_id) == self.delivery_id,
+            col(listing.place) == col(member.listing),
+            col(listing.result) == Result.NO_LINK.value,
+            col(said.delivery_id) == self.delivery_id,
+            col(said.number) == col(listing.statement),
+        )
+        unread: dict[tuple[UUID, str], set[tuple[date, date, datetime]]] = defaultdict(set)
+        for query in (refused, awaited):
+            found: Any = await self.session.execute(query)
+            for person_id, kind, first, following, stated_at in found:
+                unread[person_id, kind].add((first, following, stated_at))
+        if not unread:
+            return set()
+        stands = await self._stand({person_id for person_id, _ in unread})
+        statements = [
+            Stating(person_id, False, kind, UNREAD, *period, stated_at, self.delivery_id)
+            for (person_id, kind), said_of in unread.items()
+            for first, following, stated_at in said_of
+            for period in gaps(first, following, stands[person_id, kind])
+        ]
+        _, persons, _ = await learn(self.session, self.register_id, statements, self.lists, self.now)
+        return {person for person, _ in persons}
+
+    async def _stand(self, persons: Collection[UUID]) -> dict[tuple[UUID, str], list[tuple[date, date]]]:
+        """On which days something of the register stands about these persons, by fact and kind of household."""
+        found: dict[tuple[UUID, str], list[tuple[date, date]]] = defaultdict(list)
+        for some in chunks(sorted(persons)):
+            for model, counts in (
+                (Fact, or_(col(Fact.withdrawn).is_(False), col(Fact.unread))),
+                (Membership, true()),
+            ):
+                rows: Any = await self.session.execute(
+                    select(
+                        col(model.person_id), col(model.kind), col(model.valid_from), col(model.valid_next)
+                    ).where(
+                        among(col(model.person_id), some),
+                        col(model.register_id) == self.register_id,
+                        col(model.known_until).is_(None),
+                        counts,
+                    )
+                )
+                for person_id, kind, first, following in rows:
+                    found[person_id, kind].append((first, following))
+        return found
+
     async def finish(self) -> Counter[str]:
         """Keeps what became of what; gives how many rows have which result."""
         own: dict[Result, set[int]] = defaultdict(set)
@@ -699,6 +787,7 @@ _FRESH = (
     "kind",
     *_VALUES,
     "withdrawn",
+    "unread",
     "valid_from",
     "valid_until",
     "valid_next",

@@ -3,13 +3,13 @@
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, ValueNotReadable
+from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, ValueNotReadable, settled_by_silence
 from entitlements.facts.rules import OPEN, day_after
 from entitlements.language import Value
 from entitlements.people.rules import PersonIdentity
@@ -115,6 +115,16 @@ class HouseholdSaid:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """What a complete list says something of that cannot be taken, from which day on, and when."""
+
+    kinds: tuple[str, ...]
+    """Facts; where the row names members, kinds of household."""
+    first: date
+    stated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A row that cannot be taken, and whom it was about, if that much can be read."""
 
@@ -124,6 +134,8 @@ class Refused:
     """The household's number with its kind; with every kind of the register where the row names none that there is."""
     members: tuple[str, ...] = ()
     """Who belongs to the household by this row."""
+    unread: Unread | None = None
+    """None where that changes nothing: of what it speaks, no silence says no."""
 
 
 Said = FactSaid | PersonSaid | HouseholdSaid | Refused
@@ -284,12 +296,25 @@ def _refused(result: Result, fields: Mapping[str, Any], frame: Frame) -> Refused
     kinds: tuple[str, ...] = (str(kind),) if named else tuple(sorted(frame.remit.households))
     members = fields.get("members")
     numbers = map(_readable, members if isinstance(members, list) else ())
+    spoken_of = settled_by_silence(_spoken_of(fields, kinds, frame))
     return Refused(
         result,
         _readable(fields.get("number")),
         tuple((household, kind) for kind in kinds) if household is not None else (),
         tuple(dict.fromkeys(number for number in numbers if number is not None)),
+        Unread(tuple(spoken_of), frame.day, frame.as_of) if frame.full and spoken_of else None,
     )
+
+
+def _spoken_of(fields: Mapping[str, Any], kinds: Sequence[str], frame: Frame) -> Collection[str]:
+    """What the row may be about: any fact of the register where the catalogue does not know its name."""
+    match fields.get("row"):
+        case "fact":
+            return {str(fields.get("fact"))} & CATALOGUE.keys() or frame.remit.facts
+        case "household":
+            return kinds
+        case _:
+            return ()
 
 
 def _readable(number: object) -> str | None:

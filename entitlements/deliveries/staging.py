@@ -198,7 +198,7 @@ class Staging:
             self._new_members.append((self._delivery_id, listing, member))
 
     def _refused(self, said: Refused) -> None:
-        """Notes whom the row was about; nothing waits for them, and nobody is asked who they are.
+        """Notes whom the row was about, and what; nothing waits for them, and nobody is asked who they are.
 
         Who belongs to a household by a row that is refused stands in the parts behind the first.
         """
@@ -209,8 +209,16 @@ class Staging:
             place = self._subjects.get(number)
             about = about or [None]
             about.append(self._subject(About.PERSON, self._hash(number)) if place is None else place)
-        for part, subject in enumerate(about or [None]):
-            self.rows.append((self._delivery_id, self.position, part, subject, None, said.result.value))
+        of: list[int | None] = [None]
+        if said.unread is not None:
+            first, at = said.unread.first, said.unread.stated_at
+            of = [
+                self._statement(kind, None, first=first, following=OPEN, stated_at=at)
+                for kind in said.unread.kinds
+            ]
+        parts = [(subject, statement) for statement in of for subject in about or [None]]
+        for part, (subject, statement) in enumerate(parts):
+            self.rows.append((self._delivery_id, self.position, part, subject, statement, said.result.value))
 
     def _named(self, number: str) -> int:
         """The subject of all facts about a number."""

@@ -2,7 +2,7 @@
 
 import calendar
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -264,6 +264,11 @@ def _check(
         need(fact.type is not Kind.STRING, fact.name, "cannot be free text")
         need(not fact.latest or fact.latest in facts, fact.name, "names a latest day that is no fact")
         need(fact.listing == "exhaustive" or fact.absent is None, fact.name, "is open, so nobody is absent")
+        need(
+            fact.listing == "open" or fact.about == "person",
+            fact.name,
+            "is about a household, of which a list may leave out any",
+        )
         for value in fact.ages:
             need(
                 value in fact.members or value is True, fact.name, f"has ages for {value}, which it never is"
@@ -280,6 +285,18 @@ _LOADED = load_catalogue(RULEBOOKS / "facts.yaml")
 CATALOGUE: Mapping[str, FactKind] = _LOADED.facts
 HOUSEHOLDS: Mapping[str, HouseholdKind] = _LOADED.households
 REGISTERS: Mapping[str, RegisterKind] = _LOADED.registers
+
+
+def settled_by_silence(names: Collection[str]) -> list[str]:
+    """Of which of these facts and kinds of household a complete list says something by leaving somebody out."""
+    facts = [
+        name
+        for name, kind in CATALOGUE.items()
+        if name in names and kind.absent is not None and not kind.always_known
+    ]
+    return facts + [
+        name for name, kind in HOUSEHOLDS.items() if name in names and kind.listing == "exhaustive"
+    ]
 
 
 def vocabulary(parameters: Mapping[str, Type]) -> Vocabulary:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     tuple_,
     union_all,
 )
@@ -350,11 +351,28 @@ def _ends(holds: Any) -> Any:
     return _pivot(holds, dict.fromkeys(CATALOGUE, h.until), _counts(h), h.until.is_not(None)).cte("ends")
 
 
-def _contested(holds: Any) -> Any:
-    """Of what registers contradict each other: that is not the silence that means no."""
+def _unread() -> Any:
+    """Of what something was said that nobody could read, a kind of household among it."""
+    return (
+        select(_ROOT.label("person"), col(Fact.kind).label("kind"))
+        .join(Person, col(Person.id) == col(Fact.person_id))
+        .where(
+            among(col(Fact.person_id), "aliases"),
+            col(Fact.known_until).is_(None),
+            col(Fact.unread),
+            col(Fact.valid_from) <= ON,
+            col(Fact.valid_next) > ON,
+        )
+    )
+
+
+def _unsure(holds: Any) -> Any:
+    """Of what registers contradict each other, or one could not be read: that is not the silence that means no."""
     h = holds.c
+    contested = select(h.person, h.kind).where(h.contradiction)
+    unsure = union_all(contested, _unread()).cte("unsure_of")
     names = [name for name, kind in CATALOGUE.items() if kind.absent is not None]
-    return _pivot(holds, dict.fromkeys(names, literal_column("1")), h.contradiction).cte("contested")
+    return _pivot(unsure, dict.fromkeys([*names, *HOUSEHOLDS], literal_column("1"))).cte("unsure")
 
 
 def _sources(holds: Any, dialect: str) -> Any:
@@ -377,7 +395,7 @@ def _sources(holds: Any, dialect: str) -> Any:
 def _rows(holds: Any, in_household: Any, next_turns: Any, dialect: str) -> Any:
     """The finished rows: with what silence means, and for persons of whom nothing is known."""
     person, turn = table_of(Person), next_turns.c.turn
-    wide, ends, contested = _values(holds), _ends(holds), _contested(holds)
+    wide, ends, unsure = _values(holds), _ends(holds), _unsure(holds)
     sources = _sources(holds, dialect)
     cells: list[ColumnElement[Any]] = []
     for name, kind in CATALOGUE.items():
@@ -386,13 +404,13 @@ def _rows(holds: Any, in_household: Any, next_turns: Any, dialect: str) -> Any:
             said = said != 0
         if kind.absent is not None:
             silence = bindparam(f"silence_{name}", type_=column_type(kind.type))
-            silent = and_(wide.c[name].is_(None), contested.c[name].is_(None))
+            silent = and_(wide.c[name].is_(None), unsure.c[name].is_(None))
             said = case((silent, silence), else_=said)
         cells += [said, ends.c[name]]
     cap = bindparam("cap", type_=Date())
     nothing: Any = literal_column("'{}'" if dialect == "sqlite" else "'{}'::json")
     rows: Any = person
-    for one in (wide, ends, contested, sources, in_household, next_turns):
+    for one in (wide, ends, unsure, sources, in_household, next_turns):
         rows = rows.outerjoin(one, one.c.person == person.c.id)
     return (
         select(
@@ -400,6 +418,10 @@ def _rows(holds: Any, in_household: Any, next_turns: Any, dialect: str) -> Any:
             ON,
             case((and_(turn.is_not(None), turn < cap), turn), else_=cap),
             *(cast(in_household.c[name], Uuid()) for name in HOUSEHOLDS),
+            *(
+                case((and_(in_household.c[name].is_(None), unsure.c[name].is_not(None)), true()))
+                for name in HOUSEHOLDS
+            ),
             *cells,
             func.coalesce(sources.c.sources, nothing),
         )

@@ -15,7 +15,7 @@ from sqlmodel import col
 from core.bulk import among, chunks, insert_new, insert_rows, table_of
 from core.database import new_id
 from entitlements.facts.models import Fact
-from entitlements.facts.rules import Denial, Piece, Statement, last_day, settle
+from entitlements.facts.rules import UNREAD, Denial, Piece, Statement, Unread, last_day, settle
 from entitlements.language import Value
 from entitlements.people.models import Membership, Roster
 
@@ -38,7 +38,7 @@ class Stating:
     subject: UUID
     about_household: bool
     kind: str
-    value: Value | None
+    value: Value | Unread | None
     """None withdraws."""
     first: date
     following: date
@@ -173,10 +173,10 @@ _NOTHING = Statement(None, date.min, date.max, datetime.min)  # noqa: DTZ901  (r
 # ---- facts ----
 
 
-def typed(value: Value | None) -> tuple[int | None, str | None, date | None]:
+def typed(value: Value | Unread | None) -> tuple[int | None, str | None, date | None]:
     """A value as the three columns keep it."""
     match value:
-        case None:
+        case None | Unread():
             return None, None, None
         case bool() | int():
             return int(value), None, None
@@ -198,6 +198,10 @@ def plain(row: Any) -> int | str | date | None:
     return found
 
 
+def _said(row: Any) -> Hashable:
+    return UNREAD if row.unread else plain(row)
+
+
 _FACT_COLUMNS = (
     "id",
     "person_id",
@@ -207,6 +211,7 @@ _FACT_COLUMNS = (
     "value_text",
     "value_day",
     "withdrawn",
+    "unread",
     "valid_from",
     "valid_until",
     "valid_next",
@@ -250,7 +255,7 @@ async def learn(
         ]
         old = kept.get((about_household, subject, kind), [])
         deliveries = {("new", at): statements[position].delivery_id for at, position in enumerate(positions)}
-        changes = _timeline(old, plain, new, denials)
+        changes = _timeline(old, _said, new, denials)
         outcomes.update(zip(positions, changes.outcomes, strict=True))
         closed += changes.closed
         confirmed |= changes.confirmed
@@ -265,7 +270,7 @@ async def learn(
     return [outcomes[position] for position in range(len(statements))], persons, households
 
 
-def _comparable(value: Value | None) -> int | str | date | None:
+def _comparable(value: Value | Unread | None) -> int | str | date | Unread | None:
     return int(value) if isinstance(value, bool) else value
 
 
@@ -300,7 +305,8 @@ class _About:
             value_int,
             value_text,
             value_day,
-            said.value is None,
+            said.value is None or said.value is UNREAD,
+            said.value is UNREAD,
             piece.first,
             last_day(piece.following) or date.max,
             piece.following,
@@ -432,7 +438,7 @@ async def deny(
     persons: set[Key] = set()
     households: set[Key] = set()
     for (about_household, subject, kind), old in kept.items():
-        changes = _timeline(old, plain, [], denials)
+        changes = _timeline(old, _said, [], denials)
         if not changes.touched:
             continue
         (households if about_household else persons).add((subject, kind))

@@ -26,8 +26,6 @@ from entitlements.language import Kind
 OPEN = date.max
 """Stands for "no end" where a first day is given that is no longer covered."""
 
-_CURRENT = text("known_until IS NULL")
-
 
 def _of_register(subject: str) -> Index:
     over = text(f"known_until IS NULL AND {subject} IS NOT NULL")
@@ -69,6 +67,7 @@ class Fact(SQLModel, table=True):
         CheckConstraint(
             "withdrawn = (value_int IS NULL AND value_text IS NULL AND value_day IS NULL)", name="one_value"
         ),
+        CheckConstraint("NOT unread OR (withdrawn AND person_id IS NOT NULL)", name="unread_of_a_person"),
         Index(
             "uq_facts_current_person",
             "person_id",
@@ -96,6 +95,12 @@ class Fact(SQLModel, table=True):
         # takes it all the same.
         _of_register("person_id"),
         _of_register("household_id"),
+        Index(
+            "ix_facts_unread",
+            "person_id",
+            sqlite_where=text("known_until IS NULL AND unread = 1"),
+            postgresql_where=text("known_until IS NULL AND unread"),
+        ),
         personal("person_id", also="household_id"),
     )
 
@@ -109,6 +114,11 @@ class Fact(SQLModel, table=True):
     value_day: date | None = None
     withdrawn: bool = False
     """The register takes back what it said of these days, and says nothing instead."""
+    unread: bool = False
+    """It did say something of these days, in a row that could not be taken: its silence does not mean no.
+
+    Of a kind of household (`kind` is its name) that it did list one to which the person belongs.
+    """
     valid_from: date
     valid_until: date
     valid_next: date
@@ -138,6 +148,8 @@ def column_type(kind: Kind) -> TypeEngine[bool] | TypeEngine[int] | TypeEngine[s
 
 UNTIL = "__until"
 """Ends the name of the column that says until when a fact holds."""
+UNSURE = "__unsure"
+"""Ends the name of the column that is true where nobody knows whether the person is in a household of that kind."""
 
 CURRENT: Table = Table(
     "current_facts",
@@ -146,6 +158,7 @@ CURRENT: Table = Table(
     Column("on_day", Date(), nullable=False),
     Column("refresh_on", Date(), nullable=False),
     *(Column(name, Uuid(), index=True) for name in HOUSEHOLDS),
+    *(Column(name + UNSURE, Boolean(create_constraint=False)) for name in HOUSEHOLDS),
     *(
         column
         for name, kind in CATALOGUE.items()
@@ -161,6 +174,6 @@ CURRENT: Table = Table(
 """One row per person: what holds on `on_day`, and on every day after it before `refresh_on`.
 
 For each fact its value and its last day (NULL: open); for each kind of household the one that the person belongs
-to; in `sources` since when, from which register and when learned, and of which facts (`deriving.sources_of`).
+to, or that it is unsure whether there is one; in `sources` since when, from which register and when learned, and of which facts (`deriving.sources_of`).
 Derived, and rebuilt at any time.
 """

@@ -11,7 +11,7 @@ from sqlalchemy import CTE, FromClause, Select, Subquery, Uuid, bindparam, selec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
-from entitlements.facts.models import CURRENT
+from entitlements.facts.models import CURRENT, UNSURE
 from entitlements.facts.service import Silence, silences, wide_facts
 from entitlements.language import Subject
 from entitlements.registers.service import Vouching, vouching
@@ -105,7 +105,7 @@ async def from_rows(
         if household_id is not None:
             same = sorted(key for key, row in rows.items() if getattr(row, name) == household_id)
             households[name] = tuple(plainly[key] for key in same)
-        elif name in alone:
+        elif name in alone and not getattr(own, name + UNSURE):
             households[name] = ()
     return Subject(str(person_id), plainly[person_id].facts, households)
 

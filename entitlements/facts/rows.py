@@ -4,13 +4,13 @@ from collections.abc import Collection
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Boolean, Date, bindparam, func, literal_column
+from sqlalchemy import Boolean, Date, and_, bindparam, func, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
-from entitlements.facts.models import CURRENT, UNTIL
+from entitlements.facts.models import CURRENT, UNSURE, UNTIL
 from entitlements.language.sql import Cell, Rows, Shared
 
 _ALONE, _LISTED = "alone_", "listed_"
@@ -40,7 +40,12 @@ def _as_text(element: _Since, compiler: SQLCompiler, **how: Any) -> str:
     return f"({_LOOK.format(day='substr(s.key, 1, 10)', each='json_each', sources=sources, name=name)})"
 
 
-_SHARED = {name: Shared(CURRENT.c[name], bindparam(_ALONE + name, type_=Boolean())) for name in HOUSEHOLDS}
+_SHARED = {
+    name: Shared(
+        CURRENT.c[name], and_(bindparam(_ALONE + name, type_=Boolean()), CURRENT.c[name + UNSURE].is_(None))
+    )
+    for name in HOUSEHOLDS
+}
 
 CURRENT_ROWS = Rows(
     source=CURRENT,
@@ -51,7 +56,7 @@ CURRENT_ROWS = Rows(
     },
     households=_SHARED,
 )
-"""What holds today; who is in no household is known to be in none where the list is complete."""
+"""What holds today; who is in no household is known to be in none where the list is complete, and was read."""
 
 DATED_ROWS = Rows(
     source=CURRENT,

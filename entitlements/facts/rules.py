@@ -3,6 +3,8 @@
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from enum import Enum
+from typing import Final
 from uuid import UUID
 
 OPEN = date.max
@@ -17,6 +19,15 @@ def day_after(last: date | None) -> date:
 def last_day(following: date) -> date | None:
     """The last day of a period, given the first that is no longer covered; None for one without end."""
     return None if following == OPEN else following - ONE_DAY
+
+
+class Unread(Enum):
+    """In place of a value: the register said something of these days, and nobody could read what."""
+
+    UNREAD = "unread"
+
+
+UNREAD: Final = Unread.UNREAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,16 @@ def _without(piece: Piece, first: date, following: date) -> Iterator[Piece]:
         yield replace(piece, following=first)
     if following < piece.following:
         yield replace(piece, first=following)
+
+
+def gaps(first: date, following: date, periods: Iterable[tuple[date, date]]) -> Iterator[tuple[date, date]]:
+    """What no period covers between a first day and the first that is not asked about any more."""
+    for begins, ends in sorted(periods):
+        if first < min(begins, following):
+            yield first, min(begins, following)
+        first = max(first, ends)
+    if first < following:
+        yield first, following
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from core.errors import Unprocessable
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, REGISTERS
 from entitlements.facts.deriving import derive, sources_of
 from entitlements.facts.history import plain
-from entitlements.facts.models import CURRENT, UNTIL, Fact
+from entitlements.facts.models import CURRENT, UNSURE, UNTIL, Fact
 from entitlements.facts.rules import OPEN, Held, Holding, complete, held_on, next_turn
 from entitlements.language import Kind, Stated, Subject, Value
 from entitlements.people.models import Membership, Person
@@ -200,7 +200,7 @@ async def subjects(session: AsyncSession, person_ids: Iterable[UUID], on: date) 
             if household_id is not None:
                 same = sorted(row.person_id for row in companions[name][household_id])
                 households[name] = tuple(plainly[member] for member in same)
-            elif name in alone:
+            elif name in alone and not getattr(rows[person_id], name + UNSURE):
                 households[name] = ()
         found[person_id] = Subject(str(person_id), plainly[person_id].facts, households)
     return found
@@ -253,8 +253,9 @@ async def subjects_on(
     memberships = await _memberships(session, everybody, known_at)
     chosen = {root: _chosen(rows, on) for root, rows in memberships.items()}
     holdings = await _holdings(session, everybody, memberships, known_at)
+    unread = await _unread(session, everybody, on, known_at)
     plainly = {
-        root: Subject(str(root), _facts_on(holdings.get(root, {}), on, registers.kinds, said))
+        root: Subject(str(root), _facts_on(holdings.get(root, {}), on, registers.kinds, said, unread[root]))
         for root in set(everybody.values())
     }
     found = {}
@@ -265,7 +266,7 @@ async def subjects_on(
             if household_id is not None:
                 same = sorted(root for root, kinds in chosen.items() if kinds.get(name) == household_id)
                 with_whom[name] = tuple(plainly[member] for member in same)
-            elif name in alone:
+            elif name in alone and name not in unread[person_id]:
                 with_whom[name] = ()
         found[person_id] = Subject(str(person_id), plainly[person_id].facts, with_whom)
     return found
@@ -359,8 +360,32 @@ async def _holdings(
     return found
 
 
+async def _unread(
+    session: AsyncSession, everybody: Mapping[UUID, UUID], on: date, known_at: datetime | None
+) -> dict[UUID, set[str]]:
+    """Of which facts and kinds of household something was said of each person that nobody could read."""
+    found: dict[UUID, set[str]] = defaultdict(set)
+    for some in chunks(list(everybody)):
+        rows: Any = await session.execute(
+            select(col(Fact.person_id), col(Fact.kind)).where(
+                among(col(Fact.person_id), some),
+                col(Fact.unread),
+                col(Fact.valid_from) <= on,
+                col(Fact.valid_next) > on,
+                *_known(Fact, known_at),
+            )
+        )
+        for person_id, kind in rows:
+            found[everybody[person_id]].add(kind)
+    return found
+
+
 def _facts_on(
-    rows: Mapping[str, Sequence[Holding]], on: date, kinds: Mapping[UUID, str], said: Mapping[str, Silence]
+    rows: Mapping[str, Sequence[Holding]],
+    on: date,
+    kinds: Mapping[UUID, str],
+    said: Mapping[str, Silence],
+    unread: Collection[str],
 ) -> dict[str, Stated]:
     facts = {}
     for name, kind in CATALOGUE.items():
@@ -374,7 +399,7 @@ def _facts_on(
                 kinds[held.register_id],
                 held.known_from,
             )
-        elif not today and name in said:
+        elif not today and name in said and name not in unread:
             facts[name] = _silent(said[name])
     return facts
 

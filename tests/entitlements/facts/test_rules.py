@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from uuid import uuid4
 
 from hypothesis import given
@@ -11,6 +12,7 @@ from entitlements.facts.rules import (
     Statement,
     complete,
     day_after,
+    gaps,
     held_on,
     last_day,
     next_turn,
@@ -137,3 +139,26 @@ def test_silence_means_no_only_when_every_register_has_handed_over_its_list() ->
     assert complete({a, b}, {a, b})
     assert not complete({a, b}, {a})
     assert not complete(set(), {a})
+
+
+_periods = st.lists(
+    st.tuples(st.integers(0, 20), st.integers(1, 8)).map(lambda p: (p[0], p[0] + p[1])), max_size=5
+)
+
+
+@given(st.integers(0, 12), st.integers(1, 15), _periods)
+def test_gaps_are_the_days_that_no_period_covers(
+    first: int, length: int, periods: list[tuple[int, int]]
+) -> None:
+    found = list(gaps(day(first), day(first + length), [(day(a), day(b)) for a, b in periods]))
+    days = [day(n) for n in range(first, first + length) if not any(a <= n < b for a, b in periods)]
+    assert [
+        d for begin, end in found for d in (begin + timedelta(n) for n in range((end - begin).days))
+    ] == days
+    assert all(one[1] < other[0] for one, other in pairwise(found)), "each gap is one"
+
+
+def test_a_gap_without_end_is_one() -> None:
+    assert list(gaps(day(0), OPEN, [])) == [(day(0), OPEN)]
+    assert list(gaps(day(0), OPEN, [(day(-5), OPEN)])) == []
+    assert list(gaps(day(0), OPEN, [(day(3), day(5))])) == [(day(0), day(3)), (day(5), OPEN)]

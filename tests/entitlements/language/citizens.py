@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
-from entitlements.facts.models import CURRENT, UNTIL
+from entitlements.facts.models import CURRENT, UNSURE, UNTIL
 from entitlements.language import Kind
 from entitlements.language.days import years_before
 from entitlements.people.models import Person
@@ -35,6 +35,9 @@ def wide_rows(count: int, on: date, register: UUID, seed: int = 1) -> Iterator[d
             row |= {
                 name: homes[name] if shares[name] and random.random() < 0.95 else None for name in HOUSEHOLDS
             }
+            for name in HOUSEHOLDS:
+                # Of some, a list said something that nobody could read.
+                row[name + UNSURE] = True if row[name] is None and made % 3 == 0 else None
             sources: dict[str, str] = {}
             for name, value in _facts(random, on, poor=poor):
                 row[name] = value

@@ -11,19 +11,21 @@ from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from entitlements.facts import service as facts
+from entitlements.facts.catalogue import HOUSEHOLDS
 from entitlements.facts.models import CURRENT
 from entitlements.language import Subject
+from entitlements.registers import service as registers
 from entitlements.rulebook import compiled
 from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
 from entitlements.rulebook.rules import Ruling, decide, load_rulebook
-from tests.entitlements.facts.making import a_register
+from tests.entitlements.facts.making import NOON, a_register
 from tests.entitlements.language.citizens import settle_in, wide_rows
 from tests.rulebooks import dortmund
 
@@ -130,14 +132,22 @@ class People:
     subjects: Mapping[UUID, Subject]
     told: Mapping[UUID, Mapping[str, Ruling]]
     """What `decide` says to each of them."""
+    alone: frozenset[str] = frozenset()
+    """Of which kinds of household it is known who is in none."""
 
 
-async def people(session: AsyncSession, book: Rulebook, on: date, count: int, seed: int = 3) -> People:
-    register = await a_register(session)
+async def people(
+    session: AsyncSession, book: Rulebook, on: date, count: int, seed: int = 3, *, listed: bool = False
+) -> People:
+    """People in a city whose lists of households are complete, or not."""
+    register = await a_register(session, facts=(), households=HOUSEHOLDS)
+    if listed:
+        await registers.complete(session, register.id, uuid4(), as_of=NOON, day=on, now=NOON)
     await settle_in(await session.connection(), list(wide_rows(count, on, register.id, seed=seed)))
     ids = (await session.execute(select(CURRENT.c.person_id))).scalars().all()
     subjects = await facts.subjects(session, ids, on)
-    return People(on, subjects, {who: told_by_decide(book, subjects[who], on) for who in subjects})
+    told = {who: told_by_decide(book, subjects[who], on) for who in subjects}
+    return People(on, subjects, told, frozenset(HOUSEHOLDS if listed else ()))
 
 
 def versions_on(book: Rulebook, day: date) -> list[RuleVersion]:
@@ -187,7 +197,7 @@ async def disagreements(
     """Whoever is told something else by the statement; and essences that do not stand for one thing only."""
     on, found = people.on, list[str]()
     statement = module.compile_book(versions_on(book, on), on=on)
-    given = statement.bind(book.parameters_on(on), on)
+    given = statement.bind(book.parameters_on(on), on, alone=people.alone)
     rows = {row["key"]: row for row in (await session.execute(statement.select, given)).mappings()}
     if rows.keys() != people.subjects.keys():
         return ["not the same persons"]
@@ -219,9 +229,15 @@ async def disagreements(
 @pytest.mark.parametrize(
     ("on", "count"), [(date(2026, 9, 16), 1_000), (date(2026, 8, 10), 500), (date(2028, 2, 29), 300)], ids=str
 )
-async def test_the_city_is_told_what_each_person_is_told(session: AsyncSession, on: date, count: int) -> None:
-    some = await people(session, dortmund(), on, count)
+@pytest.mark.parametrize("listed", [False, True])
+async def test_the_city_is_told_what_each_person_is_told(
+    session: AsyncSession, on: date, count: int, listed: bool
+) -> None:
+    some = await people(session, dortmund(), on, count, listed=listed)
     assert await disagreements(session, dortmund(), some) == []
+    if listed:
+        known = Counter(frozenset(subject.households) for subject in some.subjects.values())
+        assert len(known) > 1, "of some it must be unsure whether they are in a household"
 
 
 @pytest.mark.parametrize("on", [date(2026, 8, 11), date(2026, 9, 1)], ids=str)

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = '62c62b2b44ea'
+revision = '1ceec5a7c989'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -121,6 +121,7 @@ def upgrade() -> None:
     sa.Column('value_text', sa.String(length=64), nullable=True),
     sa.Column('value_day', sa.Date(), nullable=True),
     sa.Column('withdrawn', sa.Boolean(), nullable=False),
+    sa.Column('unread', sa.Boolean(), nullable=False),
     sa.Column('valid_from', sa.Date(), nullable=False),
     sa.Column('valid_until', sa.Date(), nullable=False),
     sa.Column('valid_next', sa.Date(), nullable=False),
@@ -133,6 +134,7 @@ def upgrade() -> None:
     sa.Column('register_id', sa.Uuid(), nullable=False),
     sa.Column('delivery_id', sa.Uuid(), nullable=True),
     sa.CheckConstraint('(person_id IS NULL) <> (household_id IS NULL)', name=op.f('ck_facts_about_one')),
+    sa.CheckConstraint('NOT unread OR (withdrawn AND person_id IS NOT NULL)', name=op.f('ck_facts_unread_of_a_person')),
     sa.CheckConstraint('known_until IS NULL OR known_until >= known_from', name=op.f('ck_facts_known_in_order')),
     sa.CheckConstraint('stated_next > stated_from', name=op.f('ck_facts_stated_days_in_order')),
     sa.CheckConstraint('valid_next > valid_from AND valid_until >= valid_from', name=op.f('ck_facts_days_in_order')),
@@ -145,6 +147,7 @@ def upgrade() -> None:
         batch_op.create_index('ix_facts_past_person_id', ['person_id', 'kind'], unique=False, sqlite_where=sa.text('person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NOT NULL AND person_id IS NOT NULL'))
         batch_op.create_index('ix_facts_register_id_household_id', ['register_id', 'household_id'], unique=False, sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
         batch_op.create_index('ix_facts_register_id_person_id', ['register_id', 'person_id'], unique=False, sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
+        batch_op.create_index('ix_facts_unread', ['person_id'], unique=False, sqlite_where=sa.text('known_until IS NULL AND unread = 1'), postgresql_where=sa.text('known_until IS NULL AND unread'))
         batch_op.create_index('uq_facts_current_household', ['household_id', 'kind', 'register_id', 'valid_from'], unique=True, sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
         batch_op.create_index('uq_facts_current_person', ['person_id', 'kind', 'register_id', 'valid_from'], unique=True, sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
 
@@ -547,6 +550,9 @@ def upgrade() -> None:
     sa.Column('registered_household', sa.Uuid(), nullable=True),
     sa.Column('bedarfsgemeinschaft', sa.Uuid(), nullable=True),
     sa.Column('wohngeld_household', sa.Uuid(), nullable=True),
+    sa.Column('registered_household__unsure', sa.Boolean(), nullable=True),
+    sa.Column('bedarfsgemeinschaft__unsure', sa.Boolean(), nullable=True),
+    sa.Column('wohngeld_household__unsure', sa.Boolean(), nullable=True),
     sa.Column('birth_date', sa.Date(), nullable=True),
     sa.Column('birth_date__until', sa.Date(), nullable=True),
     sa.Column('birth_date_latest', sa.Date(), nullable=True),
@@ -2234,6 +2240,7 @@ def downgrade() -> None:
     with op.batch_alter_table('facts', schema=None) as batch_op:
         batch_op.drop_index('uq_facts_current_person', sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
         batch_op.drop_index('uq_facts_current_household', sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
+        batch_op.drop_index('ix_facts_unread', sqlite_where=sa.text('known_until IS NULL AND unread = 1'), postgresql_where=sa.text('known_until IS NULL AND unread'))
         batch_op.drop_index('ix_facts_register_id_person_id', sqlite_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND person_id IS NOT NULL'))
         batch_op.drop_index('ix_facts_register_id_household_id', sqlite_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NULL AND household_id IS NOT NULL'))
         batch_op.drop_index('ix_facts_past_person_id', sqlite_where=sa.text('person_id IS NOT NULL'), postgresql_where=sa.text('known_until IS NOT NULL AND person_id IS NOT NULL'))
