@@ -48,7 +48,8 @@ def read_json(octets: bytes) -> object:
     try:
         quick: object = _QUICK.decode(octets)
         if _COMPACT.encode(quick) == octets:
-            return _shallow(quick, octets)
+            few = octets.count(b"[") + octets.count(b"{") <= DEEPEST
+            return quick if few else _shallow(quick)
     except (ValueError, RecursionError):
         pass
     try:
@@ -60,16 +61,14 @@ def read_json(octets: bytes) -> object:
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no encoding
     except RecursionError:
         raise ValueError("this is nested too deeply") from None
-    return _shallow(value, octets)
+    return _shallow(value)
 
 
 DEEPEST = 600
 """Levels of JSON within each other; how deep an interpreter itself can go is another matter in each of its versions."""
 
 
-def _shallow(value: object, octets: bytes) -> object:
-    if octets.count(b"[") + octets.count(b"{") <= DEEPEST:
-        return value
+def _shallow(value: object) -> object:
     level = [value]
     for _ in range(DEEPEST):
         within = (

@@ -19,7 +19,7 @@ from core import p256
 from core.jose import Key
 from core.texts import b64url
 from issuers.credentials.sdjwt import issue, vc
-from issuers.credentials.sdjwt.issue import Disclosable
+from issuers.credentials.sdjwt.issue import Disclosable, compact
 from issuers.credentials.sdjwt.keybinding import Binding
 from issuers.credentials.sdjwt.verify import Expected, KnownKeys
 from issuers.status.rules import Reference
@@ -111,7 +111,7 @@ class House:
             if json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))[1] in shown
         ]
         some = "~".join((signed, *chosen, ""))
-        header = b64url(json.dumps({"alg": "ES256", "typ": "kb+jwt"}).encode())
+        header = b64url(compact({"alg": "ES256", "typ": "kb+jwt"}))
         digest = b64url(hashlib.sha256(some.encode()).digest())
         said = {
             "iat": int(self.now.timestamp()),
@@ -119,5 +119,5 @@ class House:
             "nonce": ASKED.nonce,
             "sd_hash": digest,
         }
-        bound = f"{header}.{b64url(json.dumps(said).encode())}"
+        bound = f"{header}.{b64url(compact(said))}"
         return f"{some}{bound}.{b64url(p256.sign(self.holder, bound.encode()))}"

@@ -88,7 +88,8 @@ class _Opening:
                     raise Unacceptable(Reason.FORBIDDEN_NAME)
                 if claimed in opened:
                     raise Unacceptable(Reason.NAME_TAKEN)
-                opened[claimed] = self.value(hidden, depth)
+                kind = type(hidden)
+                opened[claimed] = self.value(hidden, depth) if kind is dict or kind is list else hidden
         return opened
 
     def elements(self, elements: Sequence[object], depth: int) -> list[object]:

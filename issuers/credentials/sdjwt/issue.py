@@ -41,21 +41,16 @@ class Decoys:
 NO_DECOYS = Decoys()
 
 Encode = Callable[[object], bytes]
-Draw = Callable[[int, int], tuple[Iterator[str], Iterator[str]]]
 
 compact: Final[Encode] = msgspec.json.Encoder().encode
 """JSON without spaces; RFC 9901 lets the issuer choose how the disclosed text is written."""
 
 
-def draw(salts: int, decoys: int) -> tuple[Iterator[str], Iterator[str]]:
-    """So many salts and so many digests of nothing, from one call for randomness."""
-    octets = os.urandom(salts * _SALT_BYTES + decoys * _DECOY_BYTES)
-    text = b64url(octets[: salts * _SALT_BYTES])
-    drawn = [octets[at : at + _DECOY_BYTES] for at in range(salts * _SALT_BYTES, len(octets), _DECOY_BYTES)]
-    return (
-        (text[at : at + _SALT_CHARACTERS] for at in range(0, len(text), _SALT_CHARACTERS)),
-        iter(_digests([_sha256(one).digest() for one in drawn])),
-    )
+def draw_salts() -> Iterator[str]:
+    """Salts of 144 random bits, as many as are asked for; eight at a time, which is a credential's worth."""
+    while True:
+        text = b64url(os.urandom(8 * _SALT_BYTES))
+        yield from [text[at : at + _SALT_CHARACTERS] for at in range(0, len(text), _SALT_CHARACTERS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +62,14 @@ class Concealed:
 
 
 def conceal(
-    claims: Claims, *, decoys: Decoys = NO_DECOYS, encode: Encode = compact, draw: Draw = draw
+    claims: Claims,
+    *,
+    decoys: Decoys = NO_DECOYS,
+    encode: Encode = compact,
+    salts: Iterator[str] | None = None,
 ) -> Concealed:
     """Replaces everything disclosable by digests, at every level. ValueError for claims that JSON or RFC 9901 forbid."""
-    needed = _Needed(decoys)
-    needed.members(claims)
-    hiding = _Hiding(decoys, encode, *draw(needed.salts, needed.decoys))
+    hiding = _Hiding(decoys, encode, salts or draw_salts())
     payload = hiding.members(claims)
     if hiding.disclosures:
         payload[SD_ALG] = HASH
@@ -102,103 +99,72 @@ def _digests(found: Sequence[bytes]) -> list[str]:
     return [text[at : at + 43] for at in range(0, len(text), 44)]
 
 
-class _Needed:
-    """One look at the claims before anything is made: are they sound, and how much randomness do they need?"""
-
-    __slots__ = ("_fill", "decoys", "salts")
-
-    def __init__(self, fill: Decoys) -> None:
-        self._fill = fill
-        self.salts = self.decoys = 0
-
-    def members(self, members: Mapping[str, object]) -> None:
-        hidden = 0
-        for name, value in members.items():
-            if name in _RESERVED or not isinstance(name, str):
-                raise ValueError("this name cannot be a claim's")
-            inner = value
-            if type(value) is Disclosable:
-                hidden += 1
-                inner = value.value
-            if type(inner) is not str:
-                self.value(inner)
-        self._count(hidden, self._fill.objects)
-
-    def value(self, value: object) -> None:
-        match value:
-            case None | bool() | int() | str():
-                pass
-            case float():
-                if not math.isfinite(value):
-                    raise ValueError("this is no JSON number")
-            case dict():
-                self.members(value)
-            case list() | tuple():
-                for element in value:
-                    self.value(element.value if type(element) is Disclosable else element)
-                self._count(sum(type(element) is Disclosable for element in value), self._fill.arrays)
-            case _:
-                raise ValueError("this is no JSON value, or disclosable twice over")
-
-    def _count(self, hidden: int, fill: int) -> None:
-        self.salts += hidden
-        if hidden:
-            self.decoys += max(0, fill - hidden)
-
-
 class _Hiding:
     """One credential being made."""
 
-    __slots__ = ("_decoys", "_encode", "_fill", "_salts", "disclosures")
+    __slots__ = ("_encode", "_fill", "_salts", "disclosures")
 
-    def __init__(self, fill: Decoys, encode: Encode, salts: Iterator[str], decoys: Iterator[str]) -> None:
+    def __init__(self, fill: Decoys, encode: Encode, salts: Iterator[str]) -> None:
         self._fill = fill
         self._encode = encode
         self._salts = salts
-        self._decoys = decoys
         self.disclosures: list[str] = []
 
     def members(self, members: Mapping[str, object]) -> dict[str, object]:
         plain: dict[str, object] = {}
         hidden: list[bytes] = []
         for name, value in members.items():
+            if name in _RESERVED or not isinstance(name, str):
+                raise ValueError("this name cannot be a claim's")
             if type(value) is Disclosable:
-                inner = value.value
-                if type(inner) is not str:
-                    inner = self.value(inner)
+                # What stands within is hidden first, and has its salts before this one.
+                inner = self.value(value.value)
                 hidden.append(self.hide([next(self._salts), name, inner]))
             else:
                 plain[name] = self.value(value)
         if hidden:
-            digests = _digests(hidden)
-            if self._fill.objects:
-                digests += self.fill(len(digests), self._fill.objects)
             # Sorted, their order says nothing about the order of the claims, and not which are decoys.
-            digests.sort()
+            digests = sorted(_digests(self.filled(hidden, self._fill.objects)))
             return {SD: digests, **plain}
         return plain
 
     def elements(self, elements: Sequence[object]) -> list[object]:
         shown: list[object] = []
-        hidden = 0
+        places: list[dict[str, object]] = []
+        hidden: list[bytes] = []
         for element in elements:
             if type(element) is Disclosable:
-                value = self.value(element.value)
-                [digest] = _digests([self.hide([next(self._salts), value])])
-                shown.append({DOTS: digest})
-                hidden += 1
+                inner = self.value(element.value)
+                hidden.append(self.hide([next(self._salts), inner]))
+                places.append({})
+                shown.append(places[-1])
             else:
                 shown.append(self.value(element))
         if hidden:
-            shown += [{DOTS: decoy} for decoy in self.fill(hidden, self._fill.arrays)]
+            digests = _digests(self.filled(hidden, self._fill.arrays))
+            decoys: list[dict[str, object]] = [{} for _ in digests[len(places) :]]
+            for place, digest in zip(places + decoys, digests, strict=True):
+                place[DOTS] = digest
+            shown += decoys
         return shown
 
     def value(self, value: object) -> object:
-        if isinstance(value, dict):
-            return self.members(value)
-        if isinstance(value, list) or isinstance(value, tuple):  # noqa: SIM101  (a union is made anew each time)
-            return self.elements(value)
-        return value
+        kind = type(value)
+        if kind is str or kind is int or kind is bool or value is None:
+            return value
+        match value:
+            case int() | str():
+                return value
+            case float() if math.isfinite(value):
+                return value
+            case float():
+                raise ValueError("this is no JSON number")
+            case dict():
+                return self.members(value)
+            case list() | tuple():
+                return self.elements(value)
+            case _:
+                raise ValueError("this is no JSON value, or disclosable twice over")
 
     def hide(self, contents: list[object]) -> bytes:
         """The digest of these contents, whose disclosure goes to the holder."""
@@ -207,5 +173,6 @@ class _Hiding:
         self.disclosures.append(disclosure.decode("ascii"))
         return _sha256(disclosure).digest()
 
-    def fill(self, hidden: int, fill: int) -> list[str]:
-        return [next(self._decoys) for _ in range(fill - hidden)]
+    def filled(self, hidden: list[bytes], fill: int) -> list[bytes]:
+        """These digests, and digests of nothing up to that number."""
+        return hidden + [_sha256(os.urandom(_DECOY_BYTES)).digest() for _ in range(fill - len(hidden))]

@@ -1,8 +1,9 @@
 """Compact ES256 tokens for this package's hot path: as strict as core/jose, and without parsing a header twice."""
 
 import functools
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from core import p256
@@ -17,7 +18,7 @@ ALGORITHM: Final = "ES256"
 _NEVER = frozenset({"jku", "x5u", "jwk", "crit", "b64", "zip"})
 
 
-class Token(NamedTuple):
+class Token(msgspec.Struct, frozen=True):
     """A token taken apart; nothing in it is believed yet."""
 
     header: Claims

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Final
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from core.texts import unb64url
 from issuers.credentials.sdjwt.disclosing import Hash, digest
-from issuers.credentials.sdjwt.jws import ALGORITHM, is_typ, read_token
+from issuers.credentials.sdjwt.jws import ALGORITHM, Token, is_typ, read_token
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
 from issuers.credentials.sdjwt.times import aware, moment
 
@@ -61,7 +62,24 @@ def holder_key(claims: Mapping[str, object]) -> ec.EllipticCurvePublicKey:
         raise Unacceptable(Reason.HOLDER_KEY) from None
 
 
-def check_binding(
+class Proof(msgspec.Struct, frozen=True):
+    """A holder's proof of which everything is judged but its signature, and that comes first in the answer."""
+
+    token: Token
+    key: ec.EllipticCurvePublicKey
+    signed_at: float
+    broken: Reason | None
+
+    def settle(self) -> datetime:
+        """When the holder signed; Unacceptable where they did not, or where what they signed broke a rule."""
+        if not self.token.is_signed_by(self.key):
+            raise Unacceptable(Reason.BINDING_SIGNATURE)
+        if self.broken is not None:
+            raise Unacceptable(self.broken)
+        return aware(self.signed_at)
+
+
+def read_proof(
     text: str,
     bound: str,
     hashed: Hash,
@@ -70,8 +88,8 @@ def check_binding(
     asked: Binding | None,
     now: datetime,
     window: Window,
-) -> datetime:
-    """When the holder signed this presentation for this request; Unacceptable at the first rule that is broken.
+) -> Proof:
+    """The holder's proof for this presentation and this request; Unacceptable where it is none at all.
 
     Where no proof was asked for, its audience, nonce and times belong to somebody else's request and are not judged.
     """
@@ -81,8 +99,15 @@ def check_binding(
         raise Unacceptable(_AS_BINDING[broken.reason]) from None
     if not is_typ(token.header, TYP):
         raise Unacceptable(Reason.BINDING_TYPE)
-    if not token.is_signed_by(key):
-        raise Unacceptable(Reason.BINDING_SIGNATURE)
+    try:
+        return Proof(token, key, _judge(token, bound, hashed, asked=asked, now=now, window=window), None)
+    except Unacceptable as broken:
+        return Proof(token, key, 0, broken.reason)
+
+
+def _judge(
+    token: Token, bound: str, hashed: Hash, *, asked: Binding | None, now: datetime, window: Window
+) -> float:
     if asked is not None:
         # One text each, exactly: a list of audiences would be a proof for several verifiers (RFC 9901 §4.3).
         if token.claims.get("aud") != asked.audience:
@@ -92,12 +117,12 @@ def check_binding(
     signed_at = _signed_at(token.claims, None if asked is None else now, window)
     if token.claims.get("sd_hash") != digest(hashed, bound):
         raise Unacceptable(Reason.BINDING_HASH)
-    return aware(signed_at)
+    return signed_at
 
 
 def _signed_at(claims: Mapping[str, object], now: datetime | None, window: Window) -> float:
     try:
-        signed_at, begins, ends = (moment(claims, name) for name in ("iat", "nbf", "exp"))
+        signed_at, begins, ends = moment(claims, "iat"), moment(claims, "nbf"), moment(claims, "exp")
     except ValueError:
         raise Unacceptable(Reason.BINDING_TIME) from None
     if signed_at is None:

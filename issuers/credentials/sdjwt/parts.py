@@ -1,6 +1,8 @@
 """What a presentation is made of: the three serializations of RFC 9901, taken apart and not believed."""
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from core.texts import read_json
 from issuers.credentials.sdjwt.reasons import Reason, Unacceptable
@@ -11,17 +13,14 @@ LONGEST: Final = 128 * 1024
 _MOST_SIGNATURES = 8
 
 
-class Parts(NamedTuple):
+class Parts(msgspec.Struct, frozen=True):
     """The issuer's token, what the holder disclosed, and the holder's own token, if there is one."""
 
     issued: str
     disclosures: tuple[str, ...]
     binding: str | None
-
-    @property
-    def bound(self) -> str:
-        """The text whose digest the holder signs as `sd_hash` (RFC 9901 §4.3.1, and §8.1 for JSON)."""
-        return "~".join((self.issued, *self.disclosures, ""))
+    bound: str
+    """The text whose digest the holder signs as `sd_hash` (RFC 9901 §4.3.1, and §8.1 for JSON)."""
 
 
 def read_parts(presentation: str) -> Parts:
@@ -32,9 +31,10 @@ def read_parts(presentation: str) -> Parts:
         return _read_json(presentation)
     # Without the tilde after the last disclosure there is no telling it from a key binding (RFC 9901 §4).
     issued, *rest = presentation.split("~")
-    if not rest or not all(rest[:-1]):
+    if not rest or "" in rest[:-1]:
         raise Unacceptable(Reason.MALFORMED)
-    return Parts(issued, tuple(rest[:-1]), rest[-1] or None)
+    binding = rest.pop()
+    return Parts(issued, tuple(rest), binding or None, presentation[: len(presentation) - len(binding)])
 
 
 def _read_json(presentation: str) -> Parts:
@@ -64,7 +64,8 @@ def _read_json(presentation: str) -> Parts:
         or not all(isinstance(segment, str) and "." not in segment for segment in segments)
     ):
         raise Unacceptable(Reason.MALFORMED)
-    return Parts(".".join(map(str, segments)), tuple(disclosures), binding)
+    issued = ".".join(map(str, segments))
+    return Parts(issued, tuple(disclosures), binding, "~".join((issued, *disclosures, "")))
 
 
 def _unprotected(signature: object) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,14 @@ from hypothesis import strategies as st
 
 from core import p256
 from issuers.credentials.sdjwt.disclosing import disclose, hash_of
-from issuers.credentials.sdjwt.issue import Decoys, Disclosable, conceal, draw, seal_header, sign_concealed
+from issuers.credentials.sdjwt.issue import (
+    Decoys,
+    Disclosable,
+    conceal,
+    draw_salts,
+    seal_header,
+    sign_concealed,
+)
 from tests.issuers.credentials.sdjwt.making import ISSUER, digest, parts_of, unb64
 
 
@@ -74,24 +82,19 @@ def test_salts_have_128_bits_or_more_and_never_come_again():
     assert all(len(base64.urlsafe_b64decode(salt)) >= 16 for salt in salts)
 
 
-def test_a_credential_asks_for_randomness_once():
-    asked = []
-
-    def counted(salts, decoys):
-        asked.append((salts, decoys))
-        return draw(salts, decoys)
-
-    conceal(
-        {"a": Disclosable({"b": Disclosable(1)}), "c": [Disclosable(1)]}, decoys=Decoys(3, 2), draw=counted
-    )
-
-    assert asked == [(3, 5)]
-
-
 def test_decoys_are_digests_like_all_others():
-    _salts, decoys = draw(2, 3)
+    made = conceal({"a": Disclosable(1), "b": [Disclosable(2)]}, decoys=Decoys(objects=4, arrays=3))
 
-    assert [len(base64.urlsafe_b64decode(one + "=")) for one in decoys] == [32, 32, 32]
+    digests = [*made.payload["_sd"], *(one["..."] for one in made.payload["b"])]
+    assert len(set(digests)) == 7
+    assert {len(base64.urlsafe_b64decode(one + "=")) for one in digests} == {32}
+
+
+def test_no_salt_is_given_twice_however_many_are_asked_for():
+    drawn = list(islice(draw_salts(), 1_000))
+
+    assert len(set(drawn)) == 1_000
+    assert {len(base64.urlsafe_b64decode(one)) for one in drawn} == {18}
 
 
 @pytest.mark.parametrize("name", ["_sd", "...", "_sd_alg"])
