@@ -142,18 +142,31 @@ _MISSING = re.compile(r"Missing required \w+ parameter '([^']+)'")
 _MOST = 100  # errors that one answer lists; whoever sends a list of thousands has made one of them often
 
 
-def _validation(_request: Request[Any, Any, Any], error: ValidationException) -> ProblemResponse:
+def _validation(request: Request[Any, Any, Any], error: ValidationException) -> ProblemResponse:
     # Only where and why: the value itself may be personal and never travels back.
     wrong: list[dict[str, str]] = []
     if isinstance(error.extra, list):
-        wrong = [_wrong(entry) for entry in error.extra[:_MOST] if isinstance(entry, dict)]
+        called = _names(request)
+        wrong = [_wrong(entry, called) for entry in error.extra[:_MOST] if isinstance(entry, dict)]
     elif missing := _MISSING.match(error.detail):
         wrong = [{"at": missing[1], "why": "Field required"}]
     return problem(400, "invalid-input", "The input is not of the described form", errors=wrong)
 
 
-def _wrong(entry: Mapping[str, Any]) -> dict[str, str]:
+def _names(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """What callers call the parameters that the handler calls otherwise."""
+    handler = request.scope.get("route_handler")
+    if not isinstance(handler, HTTPRouteHandler):
+        return {}
+    parameters = handler.parsed_fn_signature.parameters.items()
+    said = {name: getattr(parameter.kwarg_definition, "name", None) for name, parameter in parameters}
+    return {name: str(other) for name, other in said.items() if other}
+
+
+def _wrong(entry: Mapping[str, Any], called: Mapping[str, str]) -> dict[str, str]:
     at, why = str(entry.get("key", "")), str(entry.get("message", ""))
+    if entry.get("source") != "body":
+        at = called.get(at, at)
     if at == "data" and why == "'data'":
         # A name of the framework's, not of anything that a caller sent or left out.
         return {"at": "", "why": "The body is missing"}

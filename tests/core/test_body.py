@@ -1,11 +1,11 @@
 """Whoever sends what cannot be read hears what is wrong with it, and never sees it again."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from litestar import Router, get, post
-from litestar.params import FromQuery, JSONBody
+from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.testing import AsyncTestClient
 
 from app.application import House
@@ -31,8 +31,8 @@ async def wish(data: JSONBody[Wish]) -> Wish:
 
 
 @get("/moods")
-async def moods(mood: FromQuery[Mood]) -> str:
-    return mood
+async def moods(mood: FromQuery[Mood], since: Annotated[int, QueryParameter(name="from", ge=1)] = 1) -> str:
+    return f"{mood} {since}"
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +135,8 @@ async def test_a_word_that_is_missing_or_unknown_in_the_query_is_named_and_not_r
     unknown = await client.get("/moods", params={"mood": SECRET})
     assert unknown.status_code == 400
     assert unknown.json()["errors"] == [{"at": "mood", "why": "Not one of the described values"}]
+
+
+async def test_a_parameter_is_called_as_the_caller_calls_it(client: AsyncTestClient[Any]) -> None:
+    problem = (await client.get("/moods", params={"mood": "good", "from": "0"})).json()
+    assert [one["at"] for one in problem["errors"]] == ["from"]
