@@ -52,8 +52,10 @@ class MissingView(Schema):
     fact: str = Field(description="Stable name of the fact", examples=["school_stage"])
     label: str = Field(description="What it is called", examples=["die Schulform"])
     register_kind: str = Field(description="Stable name of the kind of register to ask", examples=["school"])
+    known_by: str = Field(description="Who knows it, in the language asked for", examples=["die Schule"])
     department: str = Field(
-        description="The department to ask", examples=["Schulen, über das Schulverwaltungsamt"]
+        description="The department to ask, as the city calls it",
+        examples=["Schulen, über das Schulverwaltungsamt"],
     )
 
 
@@ -122,6 +124,7 @@ def missing_of(decision: Decision, language: str) -> list[MissingView]:
             fact=stored["fact"],
             label=label_of(stored["fact"], language, decision.day),
             register_kind=stored["register"],
+            known_by=label_of(stored["register"], language, decision.day),
             department=REGISTERS[stored["register"]].department,
         )
         for stored in decision.missing

@@ -155,14 +155,20 @@ async def test_what_is_missing_names_the_department(client: Client, silent_city:
     person = await silent_city.person(ADULT)
     await silent_city.assess(person)
     headers = await citizen(silent_city, vault, person)
-    found = by_programme((await client.get("/v1/entitlements/", headers=headers)).json())
-    assert found["sozialpass"]["outcome"] == "undetermined"
-    assert {
-        "fact": "wog",
-        "label": "Wohngeld",
-        "register_kind": "wohngeldstelle",
-        "department": "Amt für Wohnen, Wohngeldstelle",
-    } in found["sozialpass"]["missing"]  # type: ignore[operator]
+    for language, label, known_by in (
+        ("de", "Wohngeld", "die Wohngeldstelle"),
+        ("en", "housing benefit (Wohngeld)", "the housing benefit office"),
+    ):
+        answer = await client.get("/v1/entitlements/", headers=headers | {"Accept-Language": language})
+        found = by_programme(answer.json())
+        assert found["sozialpass"]["outcome"] == "undetermined"
+        assert {
+            "fact": "wog",
+            "label": label,
+            "register_kind": "wohngeldstelle",
+            "known_by": known_by,
+            "department": "Amt für Wohnen, Wohngeldstelle",
+        } in found["sozialpass"]["missing"]  # type: ignore[operator]
 
 
 async def test_a_case_worker_has_a_person_judged_anew(client: Client, city: City, vault: Vault) -> None:
