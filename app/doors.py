@@ -2,6 +2,7 @@
 
 from litestar import Router
 
+import app.health.routes
 import core.access.routes
 import core.audit.routes
 import entitlements.allowances.routes
@@ -41,6 +42,7 @@ import wallet.passes.routes
 import wallet.printing.routes
 
 ROUTERS: list[Router] = [
+    app.health.routes.router,
     *core.access.routes.ROUTERS,
     core.audit.routes.router,
     *entitlements.people.routes.ROUTERS,
