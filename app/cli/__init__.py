@@ -17,6 +17,7 @@ _ROOMS = {
     "schema": "running",
     "serve": "running",
     "vault": "running",
+    "jobs": "jobs",
     "audit": "auditing",
     "rules": "ruling",
     "verify-sd-jwt": "verifying",
