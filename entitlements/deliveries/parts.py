@@ -44,8 +44,9 @@ from entitlements.deliveries.models import (
     Mode,
 )
 from entitlements.deliveries.rules import ABOUT_SOMEBODY, Result
+from entitlements.facts.belonging import Listing, learn_members
 from entitlements.facts.catalogue import CATALOGUE
-from entitlements.facts.history import Listing, Stating, deny, learn, learn_members, plain
+from entitlements.facts.history import Stating, deny, learn, plain
 from entitlements.facts.models import Fact
 from entitlements.facts.rules import UNREAD, gaps
 from entitlements.facts.service import members

@@ -8,8 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.access.models import Principal
 from core.access.rules import PrincipalKind, Role
-from entitlements.facts.history import Listing, Outcome, Stating, learn, learn_members
+from entitlements.facts.belonging import Listing, learn_members
+from entitlements.facts.history import Stating, learn
 from entitlements.facts.rules import day_after
+from entitlements.facts.timelines import Outcome
 from entitlements.language import Value
 from entitlements.people.models import Household
 from entitlements.people.service import make_person

@@ -11,8 +11,8 @@ from sqlmodel import SQLModel, col
 
 from core.database import Database
 from entitlements.facts import service
-from entitlements.facts.history import Outcome
 from entitlements.facts.models import CURRENT, Fact
+from entitlements.facts.timelines import Outcome
 from entitlements.people import merging
 from entitlements.people import service as people
 from entitlements.registers import service as registers
