@@ -27,7 +27,8 @@ from entitlements.deliveries.checking import (
     waiting,
 )
 from entitlements.deliveries.models import RUNNING, About, Delivery, DeliverySubject, Mode, Phase, State
-from entitlements.deliveries.parts import Part, decided
+from entitlements.deliveries.parts import Part
+from entitlements.deliveries.results import decided
 from entitlements.deliveries.rules import SMALL, Result, held_back, stride
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
 from entitlements.facts.history import deny

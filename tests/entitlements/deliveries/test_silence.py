@@ -15,8 +15,8 @@ from core.settings import Settings
 from core.vault import Vault
 from entitlements.deliveries import rules, service, staging
 from entitlements.deliveries.models import STAGING, Delivery, DeliveryRow, Mode
-from entitlements.deliveries.parts import decided
 from entitlements.deliveries.receiving import Announced, Media
+from entitlements.deliveries.results import decided
 from entitlements.facts.models import Fact
 from entitlements.people.models import Person
 from tests.entitlements.deliveries.making import Office, fact, household, lines, person
