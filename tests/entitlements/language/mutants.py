@@ -1,30 +1,11 @@
-"""Bugs that a SQL back end can have, as small changes to its source, and the changed back end to be put on trial."""
+"""Bugs that a SQL back end can have, as small changes to its source."""
 
-import importlib.util
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from entitlements.language import sql
+from tests.mutants import Mutant
 
 ROOM = Path(sql.__file__).parent
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """What is wrong with the changed back end, and where in its source."""
-
-    wrong: str
-    file: str
-    old: str
-    new: str
-    only_on_postgres: bool = False
-
-    def __str__(self) -> str:
-        return self.wrong.replace(" ", "-")
 
 
 MUTANTS = (
@@ -219,29 +200,3 @@ MUTANTS = (
         only_on_postgres=True,
     ),
 )
-
-
-@contextmanager
-def applied(mutant: Mutant, folder: Path) -> Iterator[ModuleType]:
-    """The back end with this bug, as a package of its own."""
-    name = f"mutant_{folder.name}"
-    for source in ROOM.glob("*.py"):
-        text = source.read_text(encoding="utf-8")
-        if source.name == mutant.file:
-            # A mutant that no longer fits the source would be caught by nobody and missed by nobody.
-            assert text.count(mutant.old) == 1, f"{mutant.wrong}: stands {text.count(mutant.old)} times"
-            text = text.replace(mutant.old, mutant.new)
-        (folder / source.name).write_text(text, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        for loaded in [known for known in sys.modules if known == name or known.startswith(name + ".")]:
-            del sys.modules[loaded]

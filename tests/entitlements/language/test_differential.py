@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from entitlements.language import Stated, Subject, Tree, parse
 from entitlements.language.days import years_before
 from tests.entitlements.language.court import Court
-from tests.entitlements.language.mutants import MUTANTS, Mutant, applied
+from tests.entitlements.language.mutants import MUTANTS, ROOM
 from tests.entitlements.language.worlds import DAYS, LEARNED, VOCABULARY, World, Writer, a_world
+from tests.mutants import Mutant, applied
 
 BATCH = 60
 """Rules in one statement."""
@@ -191,21 +192,21 @@ def on_one(only_on_postgres: bool) -> pytest.MarkDecorator:
 @on_one(only_on_postgres=False)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_the_harness_catches(court: Court, mutant: Mutant, tmp_path: Path) -> None:
-    with applied(mutant, tmp_path) as changed:
+    with applied(mutant, ROOM, tmp_path) as changed:
         assert await catches(Court(court.connection, changed.compile_rules)), mutant.wrong
 
 
 @on_one(only_on_postgres=True)
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_the_harness_catches_on_postgres(court: Court, mutant: Mutant, tmp_path: Path) -> None:
-    with applied(mutant, tmp_path) as changed:
+    with applied(mutant, ROOM, tmp_path) as changed:
         assert await catches(Court(court.connection, changed.compile_rules)), mutant.wrong
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_disagreement_is_made_small(court: Court, tmp_path: Path) -> None:
     mutant = next(m for m in MUTANTS if "empty list" in m.wrong)
-    with applied(mutant, tmp_path) as changed:
+    with applied(mutant, ROOM, tmp_path) as changed:
         judging = Court(court.connection, changed.compile_rules)
         found = await catches(judging)
         assert found is not None

@@ -1,11 +1,8 @@
 """The whole rulebook as one statement: whoever is asked, it says what `decide` says."""
 
-import importlib.util
-import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -27,6 +24,7 @@ from entitlements.rulebook.programmes import Outcome, Rulebook, RuleVersion
 from entitlements.rulebook.rules import Ruling, decide, load_rulebook
 from tests.entitlements.facts.making import NOON, a_register
 from tests.entitlements.language.citizens import settle_in, wide_rows
+from tests.mutants import Mutant, applied
 from tests.rulebooks import dortmund
 
 FRONT = """\
@@ -267,87 +265,111 @@ async def test_rules_that_end_in_every_way_end_the_same(
 
 # --- and it would be noticed if it did not ------------------------------------------------------------------
 
-MUTANTS = {
-    "death is overlooked": (
-        "whens: list[tuple[Any, Any]] = [(layer.c.dead, _number(_DIED))]",
+ROOM = Path(compiled.__file__).parent
+MUTANTS = (
+    Mutant(
+        "death is overlooked",
+        "book.py",
+        "whens: list[tuple[Any, Any]] = [(layer.c.dead, number(DIED))]",
         "whens: list[tuple[Any, Any]] = []",
     ),
-    "an open ground above is passed over": (
+    Mutant(
+        "an open ground above is passed over",
+        "book.py",
         '(whens if one.version.hit == "first" else opens).extend(some)',
         "opens.extend(some)",
     ),
-    "an open ground below outweighs one that holds": (
+    Mutant(
+        "an open ground below outweighs one that holds",
+        "book.py",
         '(whens if one.version.hit == "first" else opens).extend(some)',
         "whens.extend(some)",
     ),
-    "what is missing outweighs a refusal": (
-        "fails = or_(ground == _number(0), *failed)",
-        "fails = and_(or_(ground == _number(0), *failed), ground != _number(_UNKNOWN))",
+    Mutant(
+        "what is missing outweighs a refusal",
+        "book.py",
+        "fails = or_(ground == number(0), *failed)",
+        "fails = and_(or_(ground == number(0), *failed), ground != number(UNKNOWN))",
     ),
-    "a referral replaces any refusal": (
-        "whens += [(and_(fails, *known, when), number)",
-        "whens += [(and_(fails, when), number)",
+    Mutant(
+        "a referral replaces any refusal",
+        "book.py",
+        "whens += [(and_(fails, *known, when), referred)",
+        "whens += [(and_(fails, when), referred)",
     ),
-    "a referral in any case waits for a refusal": (
-        "whens += [(when, number) for when, number, always in referrals if always]",
+    Mutant(
+        "a referral in any case waits for a refusal",
+        "book.py",
+        "whens += [(when, referred) for when, referred, always in referrals if always]",
         "pass",
     ),
-    "which requirements fail is mixed up": (
-        "case((failed, _number(1 << n)), else_=_number(0))",
-        "case((failed, _number(1)), else_=_number(0))",
+    Mutant(
+        "which requirements fail is mixed up",
+        "book.py",
+        "case((failed, number(1 << n)), else_=number(0))",
+        "case((failed, number(1)), else_=number(0))",
     ),
-    "a fault is taken for missing": (
-        "return layer.c[label + MISSING] != _number(0)",
+    Mutant(
+        "a fault is taken for missing",
+        "book.py",
+        "return layer.c[label + MISSING] != number(0)",
         "return layer.c[label].is_(None)",
     ),
-    "a fault in a requirement is passed over": (
+    Mutant(
+        "a fault in a requirement is passed over",
+        "book.py",
         "faults = [layer.c[label].is_(None) for label in required if self.opens(label)]",
         "faults: list[Any] = []",
     ),
-    "known in part is taken for missing": (
-        "return case((partly, _number(_PARTLY)), else_=decision)",
+    Mutant(
+        "known in part is taken for missing",
+        "book.py",
+        "return case((partly, number(PARTLY)), else_=decision)",
         "return decision",
     ),
-    "another programme that is open counts as refused": (
-        "(not_(Grouping(fits)), _number(_OTHER_OPEN - k)),",
-        "(not_(Grouping(fits)), _number(_OTHER_FIRST - k)),",
+    Mutant(
+        "another programme that is open counts as refused",
+        "book.py",
+        "(not_(Grouping(fits)), number(OTHER_OPEN - k)),",
+        "(not_(Grouping(fits)), number(OTHER_FIRST - k)),",
     ),
-    "charges belong to every ground": ("if not charge.grounds:", "if True:"),
-    "what fell due is judged today": ("parts.append((compiled, day))", "parts.append((compiled, None))"),
-    "what fell due is judged by the facts of today": (
-        "self.of_some(then, self.dated,",
-        "self.of_some(then, self.rows,",
+    Mutant(
+        "charges belong to every ground",
+        "asked.py",
+        "if not charge.grounds:",
+        "if True:",
     ),
-    "what a granted programme misses is not said": ("if brought is not None:", "if False:"),
-    "the households of those for whom something is missing are left out": (
+    Mutant(
+        "what fell due is judged today",
+        "book.py",
+        "parts.append((compiled, day))",
+        "parts.append((compiled, None))",
+    ),
+    Mutant(
+        "what fell due is judged by the facts of today",
+        "book.py",
+        "self.of_some(asked, self.dated,",
+        "self.of_some(asked, self.rows,",
+    ),
+    Mutant(
+        "what a granted programme misses is not said",
+        "book.py",
+        "if brought is not None:",
+        "if False:",
+    ),
+    Mutant(
+        "the households of those for whom something is missing are left out",
+        "book.py",
         "for kind in kinds:",
         "for kind in list[str]():",
     ),
-    "the first open ground misses what all of them miss": (
-        "missing = case(*firsts, else_=_number(0))",
+    Mutant(
+        "the first open ground misses what all of them miss",
+        "book.py",
+        "missing = case(*firsts, else_=number(0))",
         "pass",
     ),
-}
-
-
-@contextmanager
-def mutated(old: str, new: str, folder: Path) -> Iterator[ModuleType]:
-    """The module with this bug, beside the true one."""
-    text = Path(compiled.__file__).read_text(encoding="utf-8")
-    # A mutant that no longer fits the source would be caught by nobody and missed by nobody.
-    assert text.count(old) == 1, f"stands {text.count(old)} times: {old}"
-    (folder / "mutant.py").write_text(text.replace(old, new), encoding="utf-8")
-    name = "entitlements.rulebook.mutant"
-    spec = importlib.util.spec_from_file_location(name, folder / "mutant.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        del sys.modules[name]
+)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -357,8 +379,10 @@ async def test_a_statement_with_a_bug_is_found_out(
     """The statement has the bug before any database reads it; that both read it alike is shown above."""
     some = await people(session, strange, date(2026, 8, 11), 900, seed=11)
     missed = []
-    for wrong, (old, new) in MUTANTS.items():
-        with mutated(old, new, tmp_path) as module:
+    for place, mutant in enumerate(MUTANTS):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        with applied(mutant, ROOM, folder) as module:
             if not await disagreements(session, strange, some, module):
-                missed.append(wrong)
+                missed.append(mutant.wrong)
     assert missed == []
