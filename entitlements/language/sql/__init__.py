@@ -1,6 +1,7 @@
 """The second back end: the same rules as set statements, for everybody at once."""
 
-from .compiler import MISSING, SAYS, Compiled, Says, compile_rules
+from .compiled import MISSING, SAYS, Compiled, Says
+from .compiler import compile_rules
 from .persons import Persons, answer
 from .rows import Cell, Rows, Shared
 

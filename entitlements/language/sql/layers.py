@@ -10,7 +10,7 @@ from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.selectable import CTE, FromClause, Select
 from sqlalchemy.types import TypeEngine
 
-from .expressions import names, size
+from .expressions import BOOLEAN, DAY, names, size
 from .rows import Expression, Rows
 
 MAX_WEIGHT = 1_000
@@ -35,8 +35,8 @@ class Layers:
     Layer 0 reads the rows. What is named at a layer is worked out from it, and seen from the next one on.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
+    def __init__(self, rows: Rows, prefix: str) -> None:
+        self.rows, self.prefix = rows, prefix
         self.columns: dict[str, ColumnClause[Any]] = {}
         self.level = 0
         """The layer at which all households are looked at."""
@@ -56,6 +56,22 @@ class Layers:
             self._read[known] = expression
         return self.columns[known]
 
+    def key(self) -> ColumnClause[Any]:
+        """What tells a person from all others."""
+        return self.from_row("key", "", self.rows.key, self.rows.key.type)
+
+    def stated(self, name: str) -> ColumnClause[Any]:
+        """A day of birth, which holds on every day there is."""
+        return self.from_row("stated", name, self.rows.cell(name).value, DAY)
+
+    def household(self, name: str) -> tuple[ColumnClause[Any], Expression]:
+        """The household of a kind to which a person belongs, and whether there is known to be none."""
+        shared = self.rows.shared(name)
+        return (
+            self.from_row("household", name, shared.household, shared.household.type),
+            self.from_row("alone", name, shared.alone, BOOLEAN),
+        )
+
     def name(self, expression: Expression, layer: int, type_: TypeEngine[Any]) -> ColumnClause[Any]:
         """The expression by a name, seen from the layer above on."""
         made = self._column("x", type_)
@@ -69,7 +85,7 @@ class Layers:
         self.columns[name] = column(name, type_)
         return self.columns[name]
 
-    def up_to(self, top: int, answers: Sequence[Expression], rows: Rows) -> FromClause:
+    def up_to(self, top: int, answers: Sequence[Expression]) -> FromClause:
         """The layers from the rows up to the one from which the answers are read."""
         said = Counter(name for expression in answers for name in names(expression))
         needed = [frozenset(said)]
@@ -83,7 +99,7 @@ class Layers:
             said.update(uses)
             needed.insert(0, frozenset((above - own) | (uses.keys() & self.columns.keys())))
 
-        layer = self._lowest(needed[0], rows)
+        layer = self._lowest(needed[0])
         weights = dict.fromkeys(needed[0], 1)
         for number in range(top):
             above, made = needed[number + 1], self._named[number]
@@ -97,14 +113,14 @@ class Layers:
             layer = self._next(layer, number, above, kept=kept)
         return layer
 
-    def _lowest(self, needed: frozenset[str], rows: Rows) -> CTE:
+    def _lowest(self, needed: frozenset[str]) -> CTE:
         found = (
             type_coerce(self._read[name], self.columns[name].type).label(name) for name in self._order(needed)
         )
         # Read anew by whoever looks at it, because the table has indexes and a copy of it has none.
-        read = select(*found).select_from(rows.source)
-        if rows.where is not None:
-            read = read.where(rows.where)
+        read = select(*found).select_from(self.rows.source)
+        if self.rows.where is not None:
+            read = read.where(self.rows.where)
         return read.cte(f"{self.prefix}0").prefix_with("NOT MATERIALIZED")
 
     def _next(self, layer: CTE, number: int, needed: frozenset[str], *, kept: bool) -> CTE:

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause
 
+from entitlements.language.messages import Mismatch
+
 Expression = ColumnElement[Any]
 
 
@@ -49,3 +51,15 @@ class Rows:
     current: bool = True
     where: ColumnElement[bool] | None = None
     """Which of the rows are looked at; whoever is asked about must be among them with all household members."""
+
+    def cell(self, name: str) -> Cell:
+        """Where a fact stands; Mismatch where the rows do not have it."""
+        if name not in self.facts:
+            raise Mismatch(f"the rows have no fact {name}")
+        return self.facts[name]
+
+    def shared(self, name: str) -> Shared:
+        """Where a kind of household stands; Mismatch where the rows do not have it."""
+        if name not in self.households:
+            raise Mismatch(f"the rows have no kind of household {name}")
+        return self.households[name]

@@ -14,8 +14,9 @@ from entitlements.language.messages import Mismatch
 from entitlements.language.tree import Kind, Tree, Type
 from entitlements.language.values import Fault, Result, Subject, Value
 
-from .compiler import MAX_NAMED, compile_rules
+from .compiler import compile_rules
 from .persons import Persons, answer, facts_of, households_of
+from .said import MAX_NAMED
 
 _NONE = Type(Kind.ENUM, "")
 """The type of nothing: no case shares a table with one that asks of a household."""

@@ -96,7 +96,7 @@ class Answers:
         for one in self.programmes:
             name, decision = one.version.programme, layer.c[one.label("z")]
             grounds = {n + 1: g.name for n, g in enumerate(one.version.grounds)}
-            essence = self.essence(layer, one)
+            essence = self._essence(layer, one)
             essences.append(essence)
             columns += [
                 case(
@@ -109,11 +109,11 @@ class Answers:
                 essence.label(name + ESSENCE),
             ]
             if one.version.tariffs:
-                columns.append(self.tariffs(layer, one).label(name + TARIFFS))
-            columns += [cents.label(label) for label, cents in self.money(layer, one).items()]
+                columns.append(self._tariffs(layer, one).label(name + TARIFFS))
+            columns += [cents.label(label) for label, cents in self._money(layer, one).items()]
         return select(*columns, total(essences).label("essence"))
 
-    def tariffs(self, layer: Subquery, one: Asked) -> Expression:
+    def _tariffs(self, layer: Subquery, one: Asked) -> Expression:
         """Which of the version's tariffs the person has, by their places as bits."""
         decision, brought = layer.c[one.label("z")], list[Expression]()
         for n, tariff in enumerate(one.version.tariffs):
@@ -123,20 +123,20 @@ class Answers:
             brought.append(has)
         return case((decision > number(0), sum(brought[1:], brought[0])), else_=number(0))
 
-    def essence(self, layer: Subquery, one: Asked) -> Expression:
+    def _essence(self, layer: Subquery, one: Asked) -> Expression:
         """Added up from a number for each thing that is said; whose sum is the same says the same."""
         name, decision, missing = one.version.programme, layer.c[one.label("z")], layer.c[one.label("w")]
-        said = self.words(layer, one)
+        said = self._words(layer, one)
         misses = case(
-            (missing != number(0), self.weighed(missing, name, "missing", sorted(self.bits.items()))),
+            (missing != number(0), self._weighed_in_row(missing, name, "missing", sorted(self.bits.items()))),
             else_=whole(0),
         )
-        pieces = list(self.pieces(layer, one))
+        pieces = list(self._pieces(layer, one))
         if not pieces:
             return said + misses
         return said + misses + case((decision > number(0), total(pieces)), else_=whole(0))
 
-    def weighed(self, amount: Expression, *what: object) -> Expression:
+    def _weighed_in_row(self, amount: Expression, *what: object) -> Expression:
         """`_weighed`, for an amount that stands in a row."""
         lower, middle, upper = (whole(weight) for weight in _weights(*what))
         low = Grouping(amount.bitwise_and(number(_LOWER)))
@@ -144,7 +144,7 @@ class Answers:
         high = Grouping(Grouping(amount.bitwise_rshift(number(40))).bitwise_and(number(_UPPER)))
         return Grouping(low * lower + mid * middle + high * upper)
 
-    def words(self, layer: Subquery, one: Asked) -> Expression:
+    def _words(self, layer: Subquery, one: Asked) -> Expression:
         """What is said for each number that a decision can have; first it is asked of which sort it is."""
         version, decision = one.version, layer.c[one.label("z")]
         statute = version.origin.statute
@@ -174,12 +174,12 @@ class Answers:
             said = (referral.reason, referral.origin.statute)
             others.append((decision == number(REFERRED - n), mark("referred", *said)))
         nothing = whole(_mark(version.programme, "nothing"))
-        sorts = [(decision < number(REFUSED), self.refused(decision, version))]
+        sorts = [(decision < number(REFUSED), self._refused(decision, version))]
         if granted:
             sorts.append((decision > number(0), case(*granted, else_=nothing)))
         return case(*sorts, *others, else_=nothing)
 
-    def refused(self, decision: Expression, version: RuleVersion) -> Expression:
+    def _refused(self, decision: Expression, version: RuleVersion) -> Expression:
         """What is said of the requirements that fail, and of grounds of which there is none."""
 
         def mark(*said: object) -> Expression:
@@ -203,7 +203,7 @@ class Answers:
         reasons_said = [when(n + 1, mark("reason", n, reason)) for n, reason in enumerate(required)]
         return total([mark("refused"), when(0, mark("otherwise", otherwise)), *reasons_said])
 
-    def pieces(self, layer: Subquery, one: Asked) -> Iterator[Expression]:
+    def _pieces(self, layer: Subquery, one: Asked) -> Iterator[Expression]:
         """What a granted programme brings under conditions, or in amounts, each as a number of its own."""
         version, name, of_kind = one.version, one.version.programme, Counter[tuple[str, str]]()
 
@@ -214,12 +214,12 @@ class Answers:
 
         for n, tariff in enumerate(version.tariffs):
             if tariff.when is not None:
-                yield self.piece(layer, [layer.c[one.label("t", n)]], [], name, "tariff", tariff.name)
+                yield self._piece(layer, [layer.c[one.label("t", n)]], [], name, "tariff", tariff.name)
         for n, allowance in enumerate(version.allowances):
             whens = [layer.c[one.label("a", n)]] if allowance.when is not None else []
             costs = [(one.label(f"a{n}m", m), tree) for m, tree in enumerate(costs_of(allowance))]
             at = place("allowance", allowance.kind)
-            yield self.piece(layer, whens, costs, name, "allowance", allowance.kind, allowance.terms, at)
+            yield self._piece(layer, whens, costs, name, "allowance", allowance.kind, allowance.terms, at)
         for n, charge in enumerate(version.charges):
             applies: list[Expression] = [layer.c[one.label("c", n)]] if charge.when is not None else []
             belongs = one.belongs(charge)
@@ -227,15 +227,15 @@ class Answers:
                 applies.append(layer.c[one.label("z")].in_(belongs))
             costs = [(one.label(f"c{n}m"), charge.monthly)]
             at = place("charge", charge.kind)
-            yield self.piece(layer, applies, costs, name, "charge", charge.kind, at)
+            yield self._piece(layer, applies, costs, name, "charge", charge.kind, at)
         for n, (rule, due) in enumerate(one.due):
             whens = [layer.c[one.label(of_day(due))]]
             whens += [layer.c[one.label("d", n)]] if rule.when is not None else []
             costs = [(one.label(f"d{n}m"), rule.cents)]
             at = place("amount", rule.kind)
-            yield self.piece(layer, whens, costs, name, "amount", rule.kind, due, at)
+            yield self._piece(layer, whens, costs, name, "amount", rule.kind, due, at)
 
-    def piece(
+    def _piece(
         self,
         layer: Subquery,
         whens: Sequence[Expression],
@@ -244,16 +244,16 @@ class Answers:
     ) -> Expression:
         """Its number, where the conditions hold and the amounts are known; else 0."""
         terms = [whole(_mark(*what))]
-        terms += [self.amount(layer, label, tree, *what, m) for m, (label, tree) in enumerate(costs)]
+        terms += [self._amount(layer, label, tree, *what, m) for m, (label, tree) in enumerate(costs)]
         said = total(terms)
         if whens:
             said = case((and_(*whens), said))
         return func.coalesce(said, whole(0)) if whens or costs else said
 
-    def amount(self, layer: Subquery, label: str, tree: Tree, *what: object) -> Expression:
+    def _amount(self, layer: Subquery, label: str, tree: Tree, *what: object) -> Expression:
         """What an amount adds to an essence; NULL where it is not known."""
         if not of_anybody(tree):
-            return self.weighed(layer.c[label], *what)
+            return self._weighed_in_row(layer.c[label], *what)
         name, weights = f"{self.prefix}_weight_{label}", _weights(*what)
 
         def derive(parameters: Mapping[str, Value], on: date) -> int | None:
@@ -263,14 +263,14 @@ class Answers:
         self.handed_in[name] = derive
         return bindparam(name, type_=BIG)
 
-    def money(self, layer: Subquery, one: Asked) -> dict[str, Expression]:
+    def _money(self, layer: Subquery, one: Asked) -> dict[str, Expression]:
         """Cents by kind."""
         version, name, decision = one.version, one.version.programme, layer.c[one.label("z")]
         found: dict[str, list[Expression]] = {}
 
         def add(label: str, whens: Sequence[Expression], costs: Sequence[tuple[str, Tree]]) -> None:
             # All of its amounts must be known, and the first is what is paid.
-            amounts = [self.cents(layer, *cost) for cost in costs]
+            amounts = [self._cents(layer, *cost) for cost in costs]
             known = [amount.is_not(None) for amount in amounts]
             found.setdefault(label, []).append(case((and_(*whens, *known), amounts[0]), else_=number(0)))
 
@@ -290,7 +290,7 @@ class Answers:
             add(name + AMOUNT + rule.kind, whens, [(one.label(f"d{n}m"), rule.cents)])
         return {label: sum(some[1:], some[0]) for label, some in found.items()}
 
-    def cents(self, layer: Subquery, label: str, tree: Tree) -> Expression:
+    def _cents(self, layer: Subquery, label: str, tree: Tree) -> Expression:
         """An amount; one that is the same for everybody is handed in."""
         if not of_anybody(tree):
             return layer.c[label]

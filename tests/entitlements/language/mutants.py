@@ -73,8 +73,8 @@ MUTANTS = (
     Mutant(
         "an overflow outweighs what is missing on its right",
         "compiler.py",
-        "open_ = any_bit(self.mask(part) for part in parts)",
-        "open_ = self.mask(parts[0])",
+        "open_ = any_bit(self.missing.mask(part) for part in parts)",
+        "open_ = self.missing.mask(parts[0])",
     ),
     Mutant(
         "what a decided side missed is still missing",
@@ -84,19 +84,19 @@ MUTANTS = (
     ),
     Mutant(
         "whose household is unknown has none",
-        "compiler.py",
+        "households.py",
         "(own.is_(None), case((alone, false()))), (yes, true())",
         "(own.is_(None), false()), (yes, true())",
     ),
     Mutant(
         "a silent member says no",
-        "compiler.py",
+        "households.py",
         '(yes, true()), (beside("open") == number(0), false())',
         "(yes, true()), else_=false()",
     ),
     Mutant(
         "members of whom nothing is known are left out of the count",
-        "compiler.py",
+        "households.py",
         'case((alone, number(0)))), (beside("open") == number(0), beside("yes")))',
         'case((alone, number(0)))), else_=beside("yes"))',
     ),
@@ -108,19 +108,19 @@ MUTANTS = (
     ),
     Mutant(
         "a birth date known in part counts as its first day",
-        "compiler.py",
+        "households.py",
         "surely = is_before(at(other, latest),",
         "surely = is_before(at(other, born),",
     ),
     Mutant(
         "whoever does not count still makes others younger",
-        "compiler.py",
+        "households.py",
         "for whose in (me, other)]",
         "for whose in (me,)]",
     ),
     Mutant(
         "one can be in doubt about being older than oneself",
-        "compiler.py",
+        "households.py",
         "at(other, own) == at(me, own), at(other, key) != at(me, key)",
         "at(other, own) == at(me, own), true()",
     ),
