@@ -55,7 +55,7 @@ def read_json(octets: bytes) -> object:
     try:
         text = octets.decode()
         value: object = json.loads(
-            text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
+            text, object_pairs_hook=each_name_once, parse_constant=_no_constant, parse_float=_finite
         )
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no encoding
@@ -88,7 +88,8 @@ def read_object(octets: bytes) -> dict[str, object]:
     return value
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def each_name_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The members of a JSON object; ValueError where a name stands twice, for nobody can say which one was meant."""
     read = dict(pairs)
     if len(read) != len(pairs):
         raise ValueError("a name stands twice")

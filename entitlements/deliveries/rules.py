@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from core.texts import each_name_once
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS, ValueNotReadable, settled_by_silence
 from entitlements.facts.rules import OPEN, day_after
 from entitlements.language import Value
@@ -206,8 +207,9 @@ class Bad(Exception):
 def read_json(line: bytes, frame: Frame) -> Said:
     """What a line of NDJSON says, or why it cannot be taken."""
     try:
-        # Decoded here: of bytes, the parser would guess the encoding.
-        fields = json.loads(line.decode(), object_pairs_hook=_once)
+        # Decoded here: of bytes, the parser would guess the encoding. And not by `texts.read_json`: a number or half a
+        # character that it would not read is the fault of one member, and the row still says whom it is about.
+        fields = json.loads(line.decode(), object_pairs_hook=each_name_once)
     except (ValueError, RecursionError):
         return Refused(Result.MALFORMED)
     if not isinstance(fields, dict):
@@ -247,14 +249,6 @@ class Again:
                 self._known.clear()
             self._known[pattern] = said
         return said, None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of an object; of a name that comes twice, nobody can say which one was meant."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name comes twice")
-    return members
 
 
 def read_cells(header: Sequence[str], cells: Sequence[str], frame: Frame) -> Said:
