@@ -13,11 +13,25 @@ from issuers.openid.answers import OAuthError
 
 ALGORITHM: Final = "ECDH-ES"
 ENCODINGS: Final = ("A128GCM", "A256GCM")
-LONGEST: Final = 128 * 1024
+LONGEST: Final = 192 * 1024
+"""Characters of an encrypted text: the longest presentation that is read fits into one."""
 
 _LABEL = "openid-requests/1"
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256 (FIPS 186-5)
-_HEADERS = frozenset({"alg", "enc", "kid", "epk", "apu", "apv", "typ", "cty"})
+_NEVER = frozenset({"crit", "zip"})
+
+
+class _Announced(jwe.JWERegistry):
+    """What joserfc takes: texts as long as ours may be, and headers with parameters that nobody here knows.
+
+    Those are passed over, as RFC 7516 section 4 asks; it would refuse them, and more than 64 KiB as well.
+    """
+
+    max_protected_header_length = 16 * 1024
+    max_ciphertext_length = LONGEST
+
+
+_ANNOUNCED = _Announced(algorithms=[ALGORITHM, *ENCODINGS], strict_check_header=False)
 
 
 def request_key(vault: Vault) -> dict[str, str]:
@@ -44,7 +58,7 @@ def unlock(token: str, private: ec.EllipticCurvePrivateKey, kid: str) -> bytes:
     """What was encrypted for this key under this name; ValueError where it is not of the one form that is announced."""
     try:
         _check_header(token, kid)
-        opened = jwe.decrypt_compact(token, ECKey.import_key(private), algorithms=[ALGORITHM, *ENCODINGS])
+        opened = jwe.decrypt_compact(token, ECKey.import_key(private), registry=_ANNOUNCED)
     except (JoseError, ValueError, TypeError, KeyError):
         raise ValueError("this was not encrypted for us as we announce") from None
     return opened.plaintext or b""
@@ -53,8 +67,8 @@ def unlock(token: str, private: ec.EllipticCurvePrivateKey, kid: str) -> bytes:
 def _check_header(token: str, kid: str) -> None:
     header = texts.read_object(texts.unb64url(token.partition(".")[0]))
     announced = header.get("alg") == ALGORITHM and header.get("enc") in ENCODINGS and header.get("kid") == kid
-    # Nothing is unpacked (`zip`): a small text can unfold into a very large one.
-    if len(token) > LONGEST or not announced or not _HEADERS.issuperset(header):
+    # Nothing is unpacked (`zip`): a small text can unfold into a very large one. No extension is known (`crit`).
+    if len(token) > LONGEST or not announced or not _NEVER.isdisjoint(header):
         raise ValueError("not of the announced form")
 
 

@@ -72,6 +72,24 @@ async def test_vci_7_the_answer_is_encrypted_where_asked(loaded: Wallet, enc: st
     assert read_sd_jwt(json.loads(opened.payload)["credentials"][0]["credential"])
 
 
+async def test_vci_7_an_envelope_may_be_large_and_say_more_than_we_know(loaded: Wallet) -> None:
+    """RFC 7516 section 4: header parameters that are not known are passed over, `crit` and `zip` apart."""
+    for more, filling, status in [
+        ({"iat": 1, "x-wallet": {"a": [1]}, "x5t": "abc"}, "", 200),
+        ({"apv": "a" * 2000}, "", 200),
+        ({}, "a" * 100_000, 200),
+        ({}, "a" * 150_000, 400),
+        ({"crit": ["x-wallet"], "x-wallet": 1}, "", 400),
+        ({"zip": "DEF"}, "", 400),
+    ]:
+        body = {
+            "credential_configuration_id": "city-card",
+            "proofs": {"jwt": [loaded.proof(new_key(), await loaded.nonce())]},
+            "filling": filling,
+        }
+        assert (await loaded.sealed("credential_endpoint", body, **more)).status_code == status, more.keys()
+
+
 async def test_vci_7_a_request_alone_may_be_encrypted(loaded: Wallet) -> None:
     proofs = {"jwt": [loaded.proof(new_key(), await loaded.nonce())]}
     body = {"credential_configuration_id": "city-card", "proofs": proofs}

@@ -365,12 +365,14 @@ class Wallet:
     async def behind_token(self, endpoint: str, body: dict[str, Any]) -> httpx.Response:
         return await self.post(self.issuer_metadata[endpoint], token=self.tokens["access_token"], json=body)
 
-    async def sealed(self, endpoint: str, body: dict[str, Any], *, enc: str = "A256GCM") -> httpx.Response:
+    async def sealed(
+        self, endpoint: str, body: dict[str, Any], *, enc: str = "A256GCM", **more: Any
+    ) -> httpx.Response:
         """A request that is encrypted as the issuer announces."""
         announced = self.issuer_metadata["credential_request_encryption"]
         (theirs,) = announced["jwks"]["keys"]
         assert enc in announced["enc_values_supported"]
-        header = {"alg": theirs["alg"], "enc": enc, "kid": theirs["kid"]}
+        header = {"alg": theirs["alg"], "enc": enc, "kid": theirs["kid"], **more}
         closed = jwe.JWE(json.dumps(body).encode(), json.dumps(header))
         closed.add_recipient(jwk.JWK(**theirs))
         return await self.post(

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from joserfc import jwe
 from joserfc.jwk import ECKey, OctKey
+from jwcrypto import jwe as jwcrypto_jwe
+from jwcrypto import jwk as jwcrypto_jwk
 
 from issuers.status.rules import Status
 from tests.verifiers.presentations.conftest import Counter, Holder
@@ -484,6 +486,25 @@ async def test_vp_6_an_envelope_under_a_shared_secret_or_packed_or_for_another_k
     for sealed in (direct, packed, unnamed, renamed, foreign, cut):
         assert (await scene.wallet.post(scene.request, response=sealed)).status_code == 400
     assert await told(scene) == ("waiting", None)
+
+
+async def test_vp_6_an_envelope_may_be_large_and_say_more_than_we_know(scene: Scene) -> None:
+    """RFC 7516 section 4: header parameters that are not known are passed over, `crit` apart."""
+    answer = scene.wallet.answer(scene.request, scene.good()) | {"filling": "a" * 100_000}
+    key = {name: scene.request.encryption_key[name] for name in ("kty", "crv", "x", "y")}
+
+    def sealed(**more: object) -> str:
+        head = {"alg": "ECDH-ES", "enc": "A128GCM", "kid": scene.request.encryption_key["kid"], **more}
+        closed = jwcrypto_jwe.JWE(json.dumps(answer).encode(), json.dumps(head))
+        closed.add_recipient(jwcrypto_jwk.JWK(**key))
+        text: str = closed.serialize(compact=True)
+        return text
+
+    critical = sealed(crit=["x-wallet"], **{"x-wallet": 1})
+    assert (await scene.wallet.post(scene.request, response=critical)).status_code == 400
+    assert await told(scene) == ("waiting", None)
+    unknown = sealed(iat=1, x5t="abc", **{"x-wallet": {"a": [1]}})
+    assert (await scene.wallet.post(scene.request, response=unknown)).status_code == 200
 
 
 @pytest.mark.parametrize(
