@@ -48,18 +48,27 @@ class Asking:
 
 
 async def exchange(desk: Desk, form: Mapping[str, str], asking: Asking) -> dict[str, Any]:
-    """The token response; OAuthError where the grant is not good."""
+    """The token response; OAuthError where the grant is not good.
+
+    Whatever was asked for before, a token request with authorization_details is answered with identifiers
+    (OpenID4VCI 1.0 section 6.2). They are read first: a code is not used up by those that cannot be granted.
+    """
+    details = form.get("authorization_details")
+    by_details = details is not None and wished_details(desk.issuer, details)
     match form.get("grant_type"):
         case "authorization_code":
             grant = await _by_code(desk, form, asking)
         case grant_type if grant_type == PRE_AUTHORIZED:
-            grant = await _by_offer(desk, form, asking)
+            grant = await _by_offer(desk, form, asking, by_details=by_details)
         case "refresh_token":
             grant = await _by_refresh(desk, form, asking)
         case None:
             raise OAuthError("invalid_request", "grant_type is missing")
         case _:
             raise OAuthError("unsupported_grant_type", "this grant is not known here")
+    if by_details and not grant.by_details:
+        grant.by_details = True
+        desk.session.add(grant)
     return await _issue(desk, grant, asking)
 
 
@@ -98,14 +107,11 @@ async def _by_code(desk: Desk, form: Mapping[str, str], asking: Asking) -> Walle
     return grant
 
 
-async def _by_offer(desk: Desk, form: Mapping[str, str], asking: Asking) -> WalletGrant:
+async def _by_offer(desk: Desk, form: Mapping[str, str], asking: Asking, *, by_details: bool) -> WalletGrant:
     session, now = desk.session, desk.now
     code, pin = form.get("pre-authorized_code"), form.get("tx_code")
     if code is None:
         raise OAuthError("invalid_request", "pre-authorized_code is missing")
-    by_details = "authorization_details" in form and wished_details(
-        desk.issuer, form["authorization_details"]
-    )
     outcome, offer = await offers.redeem(desk, code, pin)
     if outcome is Redeemed.USED and offer is not None and offer.grant_id is not None:
         await revoke(session, offer.grant_id, now)

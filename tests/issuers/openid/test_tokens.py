@@ -61,6 +61,37 @@ async def test_vci_5_authorization_details_may_come_with_a_pre_authorized_code(
     assert (await wallet.fetch([new_key()])).status_code == 200
 
 
+async def test_vci_5_authorization_details_may_come_with_the_code_alone(wallet: Wallet, city: City) -> None:
+    """OpenID4VCI 1.0 section 6.2: identifiers are a must once details were in the token request."""
+    pushed = await wallet.push()
+    said = await wallet.consent(wallet.authorize_url(pushed.json()["request_uri"]), await city.session())
+    details = [{"type": "openid_credential", "credential_configuration_id": "another"}]
+    refused = await wallet.exchange(said["code"], authorization_details=json.dumps(details))
+    assert error(refused) == "invalid_authorization_details"
+    details[0]["credential_configuration_id"] = "city-card"
+    # What cannot be granted used nothing up.
+    answer = await wallet.exchange(said["code"], authorization_details=json.dumps(details))
+    assert answer.status_code == 200
+    (granted,) = answer.json()["authorization_details"]
+    assert granted["credential_identifiers"]
+    assert answer.json()["scope"] == "city-card"
+    assert (await wallet.fetch([new_key()])).status_code == 200
+    assert (await wallet.refresh(attested=True)).json()["authorization_details"]
+
+
+async def test_vci_5_authorization_details_may_come_with_a_refresh_token(wallet: Wallet, city: City) -> None:
+    tokens = await wallet.sign_in(await city.session())
+    assert "authorization_details" not in tokens
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    assert error(await wallet.ask_token(form | {"authorization_details": "{}"}, attested=True)) == (
+        "invalid_authorization_details"
+    )
+    details = json.dumps([{"type": "openid_credential", "credential_configuration_id": "city-card"}])
+    answer = await wallet.ask_token(form | {"authorization_details": details}, attested=True)
+    assert answer.json()["authorization_details"]
+    assert (await wallet.fetch([new_key()])).status_code == 200
+
+
 async def test_vci_5_dpop_is_mandatory_and_takes_the_servers_nonce(wallet: Wallet, city: City) -> None:
     offered = await city.offer()
     offer = await wallet.read_offer(offered.link)
