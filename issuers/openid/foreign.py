@@ -5,12 +5,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
+import anyio
 import cbor2
 import structlog
 
-from core.http import OnlyPublic, Outgoing, OutOfReach
+from core.http import OnlyPublic, Outgoing, OutOfReach, Reply
 from core.settings import Settings
 from issuers.credentials.sdjwt.jws import is_typ, read_token
 from issuers.credentials.sdjwt.reasons import Unacceptable
@@ -34,7 +35,10 @@ WITHOUT_TTL: Final = timedelta(minutes=5)
 """How long a list is kept that does not say it."""
 AT_MOST: Final = timedelta(hours=12)
 """How long a list is kept, whatever it says: a revocation must not wait for days."""
+REDIRECTS: Final = 3
+"""How often a list may be somewhere else than where it was asked for."""
 
+_ELSEWHERE = frozenset({301, 302, 303, 307, 308})
 _X5CHAIN, _SIGN1 = 33, 18
 
 log = structlog.get_logger("status")
@@ -108,13 +112,13 @@ class ForeignLists:
         return Outgoing(through, seconds=self._seconds, largest=LONGEST)
 
     async def _fetch(self, uri: str, anchors: Anchors, now: datetime) -> StatusListToken:
-        parts = urlsplit(uri)
-        plain = self._settings.loopback_http and parts.scheme == "http" and is_loopback(parts.hostname)
-        if not (parts.scheme == "https" or plain) or not parts.hostname or parts.username is not None:
-            raise StatusListRefused("a list is fetched by https")
         outgoing = self._outgoing()
         try:
-            reply = await outgoing.get(uri, headers={"Accept": f"{MEDIA_TYPE}, {CWT_TYPE};q=0.5"})
+            # All steps together have the time that one would have.
+            with anyio.fail_after(self._seconds):
+                reply = await self._follow(outgoing, uri)
+        except TimeoutError:
+            raise OutOfReach("the list did not come in time") from None
         finally:
             await outgoing.close()
         if reply.status != 200:
@@ -128,6 +132,24 @@ class ForeignLists:
         if listed.issued_at > now + AHEAD or (listed.expires_at is not None and listed.expires_at <= now):
             raise StatusListRefused("the list is not of now")
         return listed
+
+    async def _follow(self, outgoing: Outgoing, uri: str) -> Reply:
+        """What is there, or where it is said to be instead (Token Status List section 8.2); each step may lead only to
+        where the first one may.
+        """
+        for _ in range(REDIRECTS + 1):
+            self._check(uri)
+            reply = await outgoing.get(uri, headers={"Accept": f"{MEDIA_TYPE}, {CWT_TYPE};q=0.5"})
+            if reply.status not in _ELSEWHERE or "location" not in reply.headers:
+                return reply
+            uri = urljoin(uri, reply.headers["location"])
+        raise OutOfReach("the list is always somewhere else")
+
+    def _check(self, uri: str) -> None:
+        parts = urlsplit(uri)
+        plain = self._settings.loopback_http and parts.scheme == "http" and is_loopback(parts.hostname)
+        if not (parts.scheme == "https" or plain) or not parts.hostname or parts.username is not None:
+            raise StatusListRefused("a list is fetched by https")
 
 
 def read_signed_jwt(body: bytes, uri: str, anchors: Anchors, now: datetime) -> StatusListToken:

@@ -373,6 +373,32 @@ async def test_vp_6_a_list_is_kept_for_its_ttl_and_then_fetched_anew(claimant: C
     assert len(claimant.lists.asked) == 2
 
 
+async def test_vp_6_a_list_may_be_somewhere_else(claimant: Claimant) -> None:
+    """Token Status List section 8.2: redirects are followed, and the list still names the address it was asked for at."""
+    lists = claimant.lists
+    steps = {LIST: "/moved", f"{OTHERS}/moved": "https://cdn.example/1"}
+
+    def elsewhere(request: httpx.Request) -> httpx.Response:
+        there = steps.get(str(request.url))
+        return lists.serve(request) if there is None else httpx.Response(302, headers={"Location": there})
+
+    lists.answer = elsewhere
+    assert (await claimant.present())["status"] == "verified"
+    assert lists.asked == [LIST, f"{OTHERS}/moved", "https://cdn.example/1"]
+
+
+@ON_ONE_DATABASE
+@pytest.mark.parametrize(
+    "there", ["http://jobcenter.example/status/1", "file:///etc/passwd", "https://u@a.example", LIST]
+)
+async def test_vp_6_a_redirect_leads_nowhere_that_may_not_be_asked_and_not_in_circles(
+    claimant: Claimant, there: str
+) -> None:
+    claimant.lists.answer = lambda _request: httpx.Response(307, headers={"Location": there})
+    assert (await claimant.present())["reason"] == "status-out-of-reach"
+    assert claimant.lists.asked == [LIST] * (4 if there == LIST else 1)
+
+
 def _page(**headers: str) -> Callable[[httpx.Request], httpx.Response]:
     return lambda _request: httpx.Response(200, text="hello", headers=headers)
 
