@@ -73,10 +73,10 @@ def read_cwt(
     )
 
 
-def _number(value: object) -> int | None:
+def _number(value: object) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _LAST_MOMENT:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST_MOMENT:
         raise StatusListRefused("a moment or a duration is not a number of seconds")
     return value
 

@@ -270,10 +270,11 @@ def _seconds(moment: datetime) -> int:
     return int(moment.timestamp())
 
 
-def _number(claims: Claims, name: str) -> int | None:
+def _number(claims: Claims, name: str) -> float | None:
+    # Parts of seconds are as good as whole ones (NumericDate, RFC 7519 section 2).
     value = claims.get(name)
     if value is None and name not in claims:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _LAST_MOMENT:
-        raise StatusListRefused(f"{name} is not a whole number of seconds")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST_MOMENT:
+        raise StatusListRefused(f"{name} is not a number of seconds")
     return value

@@ -75,6 +75,7 @@ def test_a_chain_goes_along_for_those_who_do_not_know_our_trust_list(signer):
         {"claims": {6: None}},
         {"claims": {6: "now"}},
         {"claims": {6: True}},
+        {"claims": {6: float("nan")}},
         {"claims": {65534: 0}},
         {"claims": {65533: None}},
         {"claims": {65533: {"bits": 3, "lst": b""}}},
@@ -86,6 +87,12 @@ def test_a_signed_token_of_another_form_is_refused(signer, public, wrong):
     assert read_cwt(changed(good, key=signer), public, URI) == a_list()
     with pytest.raises(StatusListRefused):
         read_cwt(changed(good, key=signer, **wrong), public, URI)
+
+
+def test_parts_of_seconds_are_as_good_as_whole_ones(signer, public):
+    good = sign_cwt(signer, a_list())
+    token = read_cwt(changed(good, key=signer, claims={6: NOON.timestamp() + 0.5}), public, URI)
+    assert token.issued_at == NOON + timedelta(seconds=0.5)
 
 
 def test_another_key_and_a_changed_byte_are_refused(signer, public):
