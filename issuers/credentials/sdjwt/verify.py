@@ -56,7 +56,7 @@ class KnownKeys:
     def vouch(self, header: Claims, now: datetime) -> Vouched:
         """The keys that the header's kid leaves, and that its certificate, where there is one, is for."""
         kid = header.get("kid")
-        if not (kid is None or isinstance(kid, str)):
+        if "kid" in header and not isinstance(kid, str):
             raise Unacceptable(Reason.HEADER)
         keys = tuple([key for name, key in self._keys if kid is None or name is None or name == kid])
         if "x5c" in header:

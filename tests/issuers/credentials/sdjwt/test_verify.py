@@ -165,6 +165,8 @@ def test_7_1_2_c_a_key_of_another_name_is_not_asked():
     assert reason(bind(issued(plain_claims(), kid="2024")), trust=named) is Reason.UNKNOWN_KEY
     assert reason(bind(issued(plain_claims())), trust=named) is None
     assert reason(bind(issued(plain_claims(), kid=7)), trust=named) is Reason.HEADER
+    nameless = token({"alg": "ES256", "typ": "dc+sd-jwt", "kid": None}, plain_claims())
+    assert reason(bind(f"{nameless}~"), trust=named) is Reason.HEADER
 
 
 def test_7_1_2_c_a_certificate_for_another_key_than_the_one_that_signed_is_refused():
