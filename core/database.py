@@ -169,11 +169,16 @@ class Look:
             await opened.__aexit__(None, None, None)
 
 
-def _retryable(error: DBAPIError) -> bool:
-    state = getattr(error.orig, "sqlstate", None) or getattr(
+def state_of(error: DBAPIError) -> str | None:
+    """The five characters by which PostgreSQL says what is wrong (SQLSTATE); None where the database says no such thing."""
+    state: str | None = getattr(error.orig, "sqlstate", None) or getattr(
         getattr(error.orig, "__cause__", None), "sqlstate", None
     )
-    return state in RETRY or "database is locked" in str(error.orig)
+    return state
+
+
+def _retryable(error: DBAPIError) -> bool:
+    return state_of(error) in RETRY or "database is locked" in str(error.orig)
 
 
 def _prepare_sqlite(engine: AsyncEngine, begin: str, *, read_only: bool) -> None:

@@ -13,7 +13,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from core.database import state_of
 
 log = structlog.get_logger("http")
 
@@ -210,6 +212,16 @@ def _integrity(_request: Request[Any, Any, Any], _error: IntegrityError) -> Prob
     return problem(409, "conflict", Conflict.title)
 
 
+NO_SUCH_TEXT = "22021"  # character_not_in_repertoire
+
+
+def _database(request: Request[Any, Any, Any], error: DBAPIError) -> ProblemResponse:
+    if state_of(error) != NO_SUCH_TEXT:
+        return _unexpected(request, error)
+    # PostgreSQL keeps no NUL in a text, and looks for none. No name here has one; it came in an address.
+    return problem(400, "invalid-input", "The input is not of the described form", "a text has a NUL in it")
+
+
 def _too_deep(_request: Request[Any, Any, Any], _error: RecursionError) -> ProblemResponse:
     # Input whose brackets go deeper than a parser can follow; nothing that we describe is nested like that.
     return problem(400, "invalid-input", "The input is not of the described form", "it is nested too deep")
@@ -232,6 +244,7 @@ HANDLERS: Mapping[int | type[Exception], Any] = {
     ValidationException: _validation,
     HTTPException: _http,
     IntegrityError: _integrity,
+    DBAPIError: _database,
     RecursionError: _too_deep,
     Exception: _unexpected,
 }

@@ -95,7 +95,9 @@ def _query(request: Request[Any, Any, Any]) -> dict[str, str]:
     """The two parameters that count, each given once; what else stands there was not pushed and is not heard."""
     said = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     named = [(name, value) for name, value in said if name in {"client_id", "request_uri"}]
-    return dict(named) if len(named) == len(dict(named)) else {}
+    # PostgreSQL looks for no text with a NUL in it, and nothing was pushed under one.
+    legible = not any("\0" in value for _, value in named)
+    return dict(named) if legible and len(named) == len(dict(named)) else {}
 
 
 async def _wish(desk: Desk, said: dict[str, str]) -> PushedRequest | None:

@@ -449,6 +449,14 @@ async def test_what_is_no_form_is_an_invalid_request(
     assert code(answer) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize("name", ["client_id", "request_uri"])
+async def test_a_query_with_a_nul_is_not_heard(wallet: Wallet, name: str) -> None:
+    pairs = {"client_id": "a", "request_uri": "b"} | {name: "a\0"}
+    answer = await wallet.http.get(f"/openid/authorize?{urlencode(pairs)}")
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("text/html")
+
+
 async def test_a_query_with_two_of_a_kind_is_not_heard(wallet: Wallet, city: City) -> None:
     uri = (await wallet.push()).json()["request_uri"]
     pairs = [("client_id", wallet.client_id), ("request_uri", uri), ("request_uri", uri)]
