@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import exists, update
 from sqlmodel import col
 
 from core.access.rules import Caller
@@ -42,15 +42,16 @@ async def about(desk: Desk, person_id: UUID, offer: CredentialOffer) -> UUID | N
     return meant if meant in wards else None
 
 
-async def allow(desk: Desk, caller: Caller, person_id: UUID, request: PushedRequest) -> str:
-    """Grants the wallet what it wished for, and gives the way back with the code.
+async def allow(desk: Desk, caller: Caller, person_id: UUID, request: PushedRequest) -> str | None:
+    """Grants the wallet what it wished for, and gives the way back with the code; None where it was decided before.
 
     It is the person's own card, or, with an offer for a ward, the ward's: the wallet then holds it as long as the
     guardianship lasts (see `wards`).
     """
     session, now = desk.session, desk.now
     if not await _decide(desk, request):
-        return back(desk.issuer, request, error="access_denied", error_description="it was decided before")
+        again = await _another_code(desk, caller, request)
+        return None if again is None else back(desk.issuer, request, code=again)
     programme, whose = None, person_id
     if request.offer_id is not None:
         offer = await session.get_one(CredentialOffer, request.offer_id)
@@ -60,6 +61,8 @@ async def allow(desk: Desk, caller: Caller, person_id: UUID, request: PushedRequ
             return refusal(desk.issuer, request, "the offer is for somebody else")
         programme, whose = offer.programme, meant
     grant = WalletGrant(
+        # As the wish that it answers, which is answered once.
+        id=request.id,
         person_id=whose,
         principal_id=caller.principal_id,
         programme=programme,
@@ -90,9 +93,35 @@ async def allow(desk: Desk, caller: Caller, person_id: UUID, request: PushedRequ
     return back(desk.issuer, request, code=code)
 
 
-async def deny(desk: Desk, request: PushedRequest, why: str) -> str:
-    """Tells the wallet that it gets nothing."""
-    await _decide(desk, request)
+async def _another_code(desk: Desk, caller: Caller, request: PushedRequest) -> str | None:
+    """A code in place of the one before, while nobody has used that; None for anybody but whoever allowed it.
+
+    A browser in which the button was pressed twice follows the second answer only (RFC 9126 section 4 lets a server
+    take a request_uri again for its sake). The code before is good no more, so that there is still one.
+    """
+    code = secrets.token_urlsafe(32)
+    theirs = exists().where(
+        col(WalletGrant.id) == request.id, col(WalletGrant.principal_id) == caller.principal_id
+    )
+    replaced = await desk.session.execute(
+        update(AuthorizationCode)
+        .where(
+            col(AuthorizationCode.grant_id) == request.id,
+            col(AuthorizationCode.used_at).is_(None),
+            col(AuthorizationCode.expires_at) > desk.now,
+            theirs,
+        )
+        .values(code_hash=hashed(code))
+        .returning(col(AuthorizationCode.grant_id))
+        .execution_options(synchronize_session=False)
+    )
+    return None if replaced.scalar_one_or_none() is None else code
+
+
+async def deny(desk: Desk, request: PushedRequest, why: str) -> str | None:
+    """Tells the wallet that it gets nothing; None where it was allowed before."""
+    if not await _decide(desk, request) and await desk.session.get(WalletGrant, request.id) is not None:
+        return None
     return refusal(desk.issuer, request, why)
 
 

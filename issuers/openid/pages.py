@@ -74,12 +74,12 @@ async def take_decision(
     caller: NamedDependency[Caller],
     desk: NamedDependency[Desk],
 ) -> Template | Redirect:
-    """Sends the browser back to the wallet, with a code or with a refusal."""
+    """Sends the browser back to the wallet, with a code or with a refusal; after a second press too."""
     try:
         form = await form_of(request)
     except OAuthError:
         return _notice(request, "wrong", status=400)
-    wish = await _wish(desk, form)
+    wish = await _wish(desk, form, decided=True)
     decision = form.get("decision")
     if wish is None or decision not in {"allow", "deny"}:
         return _notice(request, "wrong", status=400)
@@ -88,7 +88,7 @@ async def take_decision(
         where = await consenting.deny(desk, wish, "the person did not agree")
     else:
         where = await consenting.allow(desk, caller, person_id, wish)
-    return Redirect(where, status_code=303)
+    return _notice(request, "wrong", status=400) if where is None else Redirect(where, status_code=303)
 
 
 def _query(request: Request[Any, Any, Any]) -> dict[str, str]:
@@ -100,11 +100,11 @@ def _query(request: Request[Any, Any, Any]) -> dict[str, str]:
     return dict(named) if legible and len(named) == len(dict(named)) else {}
 
 
-async def _wish(desk: Desk, said: dict[str, str]) -> PushedRequest | None:
+async def _wish(desk: Desk, said: dict[str, str], *, decided: bool = False) -> PushedRequest | None:
     client_id, request_uri = said.get("client_id"), said.get("request_uri")
     if not client_id or not request_uri:
         return None
-    return await pushed(desk.session, client_id, request_uri, desk.now)
+    return await pushed(desk.session, client_id, request_uri, desk.now, decided=decided)
 
 
 async def _ward(desk: Desk, own: UUID, wish: PushedRequest) -> str | None:

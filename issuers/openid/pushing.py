@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -74,14 +74,19 @@ async def push(desk: Desk, client: Client, form: Mapping[str, str], *, proven_jk
     return uri
 
 
-async def pushed(session: AsyncSession, client_id: str, uri: str, now: datetime) -> PushedRequest | None:
-    """What a wallet pushed under this name and nobody has decided yet; None where there is nothing of that kind."""
+async def pushed(
+    session: AsyncSession, client_id: str, uri: str, now: datetime, *, decided: bool = False
+) -> PushedRequest | None:
+    """What a wallet pushed under this name and nobody has decided yet; None where there is nothing of that kind.
+
+    With `decided` also what was decided already.
+    """
     found = await session.execute(
         select(PushedRequest).where(
             col(PushedRequest.uri_hash) == hashed(uri),
             col(PushedRequest.client_id) == client_id,
             col(PushedRequest.expires_at) > now,
-            col(PushedRequest.decided_at).is_(None),
+            true() if decided else col(PushedRequest.decided_at).is_(None),
         )
     )
     request: PushedRequest | None = found.scalar_one_or_none()

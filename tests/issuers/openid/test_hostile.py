@@ -15,6 +15,7 @@ from sqlmodel import col
 from core.clock import FixedClock
 from core.settings import Mode, Settings
 from issuers.openid import clients, offers
+from issuers.openid.consenting import CODE_LASTS
 from issuers.openid.desk import Desk
 from issuers.openid.forgetting import forget_ended
 from issuers.openid.issuer import is_reachable
@@ -187,6 +188,58 @@ async def test_a_decision_needs_the_persons_own_browser(wallet: Wallet, city: Ci
         assert answer.status_code == 403
     # None of it was an answer.
     assert "code" in await wallet.consent(wallet.authorize_url(uri), session)
+
+
+async def press(wallet: Wallet, uri: str, session: dict[str, str], decision: str = "allow") -> httpx.Response:
+    form = {"client_id": wallet.client_id, "request_uri": uri, "decision": decision}
+    return await wallet.http.post("/openid/authorize", data=form, headers=session, follow_redirects=False)
+
+
+def code_in(answer: httpx.Response) -> str:
+    assert answer.status_code == 303
+    return parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+
+
+async def test_a_button_that_is_pressed_twice_still_leads_to_the_wallet(wallet: Wallet, city: City) -> None:
+    """The browser follows the second answer only."""
+    uri, session = (await wallet.push()).json()["request_uri"], await city.session()
+    first, second = code_in(await press(wallet, uri, session)), code_in(await press(wallet, uri, session))
+    assert code(await wallet.exchange(first)) == (400, "invalid_grant")
+    assert (await wallet.exchange(second)).status_code == 200
+    assert (await press(wallet, uri, session)).status_code == 400, "the code is used, and there is no other"
+    assert (await wallet.fetch([new_key()])).status_code == 200
+
+
+async def test_of_many_presses_at_once_one_code_is_good(wallet: Wallet, city: City) -> None:
+    uri, session = (await wallet.push()).json()["request_uri"], await city.session()
+    await wallet.nonce()
+    given = [code_in(one) for one in await asyncio.gather(*(press(wallet, uri, session) for _ in range(5)))]
+    assert len(set(given)) == 5
+    answers = [(await wallet.exchange(one)).status_code for one in given]
+    assert sorted(answers) == [200, 400, 400, 400, 400]
+
+
+async def test_what_one_person_allowed_gives_another_no_code(wallet: Wallet, city: City) -> None:
+    uri, session = (await wallet.push()).json()["request_uri"], await city.session()
+    allowed = code_in(await press(wallet, uri, session))
+    other = await city.session(await city.newcomer())
+    assert (await press(wallet, uri, other)).status_code == 400
+    assert (await press(wallet, uri, other, "deny")).status_code == 400
+    assert (await wallet.exchange(allowed)).status_code == 200
+
+
+async def test_who_declined_cannot_allow_any_more(wallet: Wallet, city: City) -> None:
+    uri, session = (await wallet.push()).json()["request_uri"], await city.session()
+    for _ in range(2):
+        assert "error=access_denied" in (await press(wallet, uri, session, "deny")).headers["location"]
+    assert (await press(wallet, uri, session)).status_code == 400
+
+
+async def test_a_code_that_ran_out_is_not_replaced(wallet: Wallet, city: City, clock: FixedClock) -> None:
+    uri, session = (await wallet.push()).json()["request_uri"], await city.session()
+    code_in(await press(wallet, uri, session))
+    clock.forward(CODE_LASTS)
+    assert (await press(wallet, uri, session)).status_code == 400
 
 
 async def test_guesses_at_the_transaction_code_are_counted_also_at_once(wallet: Wallet, city: City) -> None:
