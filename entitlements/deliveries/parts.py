@@ -51,7 +51,8 @@ class Part:
         subjects = await _read(scope)
         results = Results(scope)
         persons = Persons(scope, results, self.vault, named=Remit.of(self.register.remit).identities)
-        concerned = await persons.make_known(_explained(subjects, About.PERSON))
+        # A set of its own: who is new is asked again below.
+        concerned = set(await persons.make_known(_explained(subjects, About.PERSON)))
         concerned |= await _households(scope, results, _explained(subjects, About.HOUSEHOLD))
         concerned |= await Facts(scope, results).write()
         if full and not waited:

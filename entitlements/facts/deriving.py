@@ -49,11 +49,11 @@ def derive(dialect: str) -> Insert:
     which silence can mean something, what it says on that day.
     """
     living = _living()
-    pieces = union_all(_own(), _shared(living)).cte("pieces")
+    pieces, unread = union_all(_own(), _shared(living)).cte("pieces"), _unread()
     holds = _holds(pieces)
     return insert(CURRENT).from_select(
         [column.name for column in CURRENT.columns],
-        _rows(holds, _in_household(), _next_turns(pieces, living), dialect),
+        _rows(holds, _unsure(holds, unread), _in_household(), _next_turns(pieces, living, unread), dialect),
     )
 
 
@@ -288,9 +288,9 @@ def _in_household() -> Any:
     )
 
 
-def _next_turns(pieces: Any, living: Any) -> Any:
-    """The next day on which anything that is known of the person begins or is over."""
-    p, w = pieces.c, living.c
+def _next_turns(pieces: Any, living: Any, unread: Any) -> Any:
+    """The next day on which anything that is known of the person, or could not be read, begins or is over."""
+    p, w, u = pieces.c, living.c, unread.c
     turns = union_all(
         select(p.person, func.min(case((p.first > ON, p.first), else_=p.following)).label("turn")).group_by(
             p.person
@@ -298,6 +298,9 @@ def _next_turns(pieces: Any, living: Any) -> Any:
         select(
             w.person, func.min(case((w.valid_from > ON, w.valid_from), else_=w.valid_next)).label("turn")
         ).group_by(w.person),
+        select(u.person, func.min(case((u.first > ON, u.first), else_=u.following)).label("turn")).group_by(
+            u.person
+        ),
     ).cte("turns")
     return (
         select(turns.c.person, func.min(turns.c.turn).label("turn"))
@@ -352,25 +355,30 @@ def _ends(holds: Any) -> Any:
 
 
 def _unread() -> Any:
-    """Of what something was said that nobody could read, a kind of household among it."""
+    """Of what something was said that nobody could read, a kind of household among it, now and later."""
     return (
-        select(_ROOT.label("person"), col(Fact.kind).label("kind"))
+        select(
+            _ROOT.label("person"),
+            col(Fact.kind).label("kind"),
+            col(Fact.valid_from).label("first"),
+            col(Fact.valid_next).label("following"),
+        )
         .join(Person, col(Person.id) == col(Fact.person_id))
         .where(
             among(col(Fact.person_id), "aliases"),
             col(Fact.known_until).is_(None),
             col(Fact.unread),
-            col(Fact.valid_from) <= ON,
             col(Fact.valid_next) > ON,
         )
+        .cte("unread")
     )
 
 
-def _unsure(holds: Any) -> Any:
+def _unsure(holds: Any, unread: Any) -> Any:
     """Of what registers contradict each other, or one could not be read: that is not the silence that means no."""
-    h = holds.c
+    h, u = holds.c, unread.c
     contested = select(h.person, h.kind).where(h.contradiction)
-    unsure = union_all(contested, _unread()).cte("unsure_of")
+    unsure = union_all(contested, select(u.person, u.kind).where(u.first <= ON)).cte("unsure_of")
     names = [name for name, kind in CATALOGUE.items() if kind.absent is not None]
     return _pivot(unsure, dict.fromkeys([*names, *HOUSEHOLDS], literal_column("1"))).cte("unsure")
 
@@ -392,10 +400,10 @@ def _sources(holds: Any, dialect: str) -> Any:
     return select(a.person, gathered.label("sources")).group_by(a.person).cte("sources")
 
 
-def _rows(holds: Any, in_household: Any, next_turns: Any, dialect: str) -> Any:
+def _rows(holds: Any, unsure: Any, in_household: Any, next_turns: Any, dialect: str) -> Any:
     """The finished rows: with what silence means, and for persons of whom nothing is known."""
     person, turn = table_of(Person), next_turns.c.turn
-    wide, ends, unsure = _values(holds), _ends(holds), _unsure(holds)
+    wide, ends = _values(holds), _ends(holds)
     sources = _sources(holds, dialect)
     cells: list[ColumnElement[Any]] = []
     for name, kind in CATALOGUE.items():

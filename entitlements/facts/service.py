@@ -253,9 +253,12 @@ async def subjects_on(
     memberships = await _memberships(session, everybody, known_at)
     chosen = {root: _chosen(rows, on) for root, rows in memberships.items()}
     holdings = await _holdings(session, everybody, memberships, known_at)
-    unread = await _unread(session, everybody, on, known_at)
+    unread = {
+        root: {kind for kind, first, following in some if first <= on < following}
+        for root, some in (await _unread(session, everybody, known_at)).items()
+    }
     plainly = {
-        root: Subject(str(root), _facts_on(holdings.get(root, {}), on, registers.kinds, said, unread[root]))
+        root: Subject(str(root), _facts_on(holdings.get(root, {}), on, registers.kinds, said, unread.get(root, ())))
         for root in set(everybody.values())
     }
     found = {}
@@ -266,7 +269,7 @@ async def subjects_on(
             if household_id is not None:
                 same = sorted(root for root, kinds in chosen.items() if kinds.get(name) == household_id)
                 with_whom[name] = tuple(plainly[member] for member in same)
-            elif name in alone and name not in unread[person_id]:
+            elif name in alone and name not in unread.get(person_id, ()):
                 with_whom[name] = ()
         found[person_id] = Subject(str(person_id), plainly[person_id].facts, with_whom)
     return found
@@ -361,22 +364,20 @@ async def _holdings(
 
 
 async def _unread(
-    session: AsyncSession, everybody: Mapping[UUID, UUID], on: date, known_at: datetime | None
-) -> dict[UUID, set[str]]:
-    """Of which facts and kinds of household something was said of each person that nobody could read."""
-    found: dict[UUID, set[str]] = defaultdict(set)
+    session: AsyncSession, everybody: Mapping[UUID, UUID], known_at: datetime | None
+) -> dict[UUID, list[tuple[str, date, date]]]:
+    """Of which facts and kinds of household something was said of each person that nobody could read, and on which
+    days.
+    """
+    found: dict[UUID, list[tuple[str, date, date]]] = defaultdict(list)
     for some in chunks(list(everybody)):
         rows: Any = await session.execute(
-            select(col(Fact.person_id), col(Fact.kind)).where(
-                among(col(Fact.person_id), some),
-                col(Fact.unread),
-                col(Fact.valid_from) <= on,
-                col(Fact.valid_next) > on,
-                *_known(Fact, known_at),
+            select(col(Fact.person_id), col(Fact.kind), col(Fact.valid_from), col(Fact.valid_next)).where(
+                among(col(Fact.person_id), some), col(Fact.unread), *_known(Fact, known_at)
             )
         )
-        for person_id, kind in rows:
-            found[everybody[person_id]].add(kind)
+        for person_id, *said in rows:
+            found[everybody[person_id]].append(tuple(said))
     return found
 
 
@@ -409,15 +410,12 @@ async def next_turn_of(session: AsyncSession, person_id: UUID, on: date) -> date
     everybody = await aliases(session, [person_id])
     memberships = await _memberships(session, everybody, None)
     holdings = await _holdings(session, everybody, memberships, None)
+    unread = await _unread(session, everybody, None)
     _, _, cap = silences(await vouching(session), on)
     turns = [next_turn(rows, on) for kinds in holdings.values() for rows in kinds.values()]
-    turns += [
-        day
-        for rows in memberships.values()
-        for row in rows
-        for day in (row.valid_from, row.valid_next)
-        if day > on
-    ]
+    periods = [(row.valid_from, row.valid_next) for rows in memberships.values() for row in rows]
+    periods += [(first, following) for rows in unread.values() for _, first, following in rows]
+    turns += [day for period in periods for day in period if day > on]
     return min([*turns, cap])
 
 
