@@ -49,6 +49,7 @@ async def check(
     await resolve_persons(session, vault, delivery.id, delivery.register_id, remit)
     await _resolve_households(session, delivery.id, delivery.register_id)
     await _refuse_unlinked(session, delivery.id)
+    await _refuse_listed_again(session, delivery.id)
     await _gather(session, delivery.id)
     await _ask_for_links(session, vault, delivery, now)
     standing = await _standing(session, delivery.register_id, day)
@@ -209,6 +210,28 @@ async def _refuse_unlinked(session: AsyncSession, delivery_id: UUID) -> None:
     await _set(session, house, ~there, ~taken, result=Result.NO_LINK.value)
 
 
+async def _refuse_listed_again(session: AsyncSession, delivery_id: UUID) -> None:
+    """Of two rows that say who belongs to a household from the same day on, the first is taken."""
+    one, said = DeliverySubject, DeliveryStatement
+    listed = and_(
+        waiting(delivery_id), col(one.about) == About.HOUSEHOLD, col(one.explained_at).is_not(None)
+    )
+    several = (
+        select(col(one.household_id)).where(listed).group_by(col(one.household_id)).having(func.count() > 1)
+    )
+    for some in chunks((await session.execute(several)).scalars().all()):
+        found = await session.execute(
+            select(col(one.household_id), col(said.valid_from), col(one.place))
+            .join(said, and_(col(said.delivery_id) == delivery_id, col(said.number) == col(one.statement)))
+            .where(listed, among(col(one.household_id), some))
+            .order_by(col(one.place))
+        )
+        taken: dict[tuple[UUID, date], int] = {}
+        again = [place for *about, place in found if taken.setdefault((about[0], about[1]), place) != place]
+        if again:
+            await _set(session, listed, among(col(one.place), again), result=Result.DUPLICATE.value)
+
+
 async def _gather(session: AsyncSession, delivery_id: UUID) -> None:
     """What belongs to one household is applied in one transaction; who lives alone is a household of one."""
     one, who, member, listing = (
@@ -289,7 +312,7 @@ def _standing_members(register_id: UUID, day: date) -> ColumnElement[bool]:
 async def keep_mentioned(session: AsyncSession, delivery: Delivery, day: date) -> None:
     """What stands about whom a refused row speaks of counts as said again: a complete list does not leave them out.
 
-    So does a home of which the list waits for the link of somebody else in it. Written down with what stands,
+    So does a home of which the list waits for the link of somebody else in it, or that it names again. Written down with what stands,
     because whatever the register says later is settled with all its lists.
     """
     row, who = aliased(DeliveryRow), aliased(DeliverySubject)
@@ -313,7 +336,7 @@ async def keep_mentioned(session: AsyncSession, delivery: Delivery, day: date) -
         .where(
             col(listing.delivery_id) == delivery.id,
             col(listing.about) == About.HOUSEHOLD,
-            col(listing.result) == Result.NO_LINK.value,
+            col(listing.result).in_([Result.NO_LINK.value, Result.DUPLICATE.value]),
         )
     )
     persons, households, homes = set[UUID](), set[UUID](), set[UUID]()

@@ -21,7 +21,7 @@ from entitlements.deliveries.results import Results
 from entitlements.deliveries.rules import Result
 from entitlements.deliveries.scope import Lists, Scope
 from entitlements.deliveries.settling import Facts
-from entitlements.deliveries.unread import note_unread
+from entitlements.deliveries.unread import note_unread, read_at_last
 from entitlements.facts.belonging import Listing, learn_members
 from entitlements.facts.history import deny
 from entitlements.facts.models import Fact
@@ -162,6 +162,7 @@ async def _households(scope: Scope, results: Results, said: Sequence[Any]) -> se
     outcomes, moved = await learn_members(scope.session, scope.register_id, listings, scope.lists, scope.now)
     for row, outcome in zip(heads, outcomes, strict=True):
         results.of_subject[row.place] = Result(outcome.value)
+    await read_at_last(scope, listings)
     # Everybody in the household is judged by who else is in it.
     near = await members(scope.session, {one.household_id for one in listings}) if moved else set()
     return moved | near

@@ -202,9 +202,10 @@ class Staging:
 
         Who belongs to a household by a row that is refused stands in the parts behind the first.
         """
-        about: list[int | None] = [self._housed(number, kind) for number, kind in said.households]
+        about: list[int | None] = []
         if said.number is not None:
             about.append(self._subject(About.PERSON, self._hash(said.number)))
+        about += [self._housed(number, kind) for number, kind in said.households]
         for number in said.members:
             place = self._subjects.get(number)
             about = about or [None]

@@ -1,7 +1,7 @@
 """Notes what a full delivery says of somebody and nobody can take: in that, silence about them does not mean no."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -14,10 +14,16 @@ from core.bulk import among, chunks
 from entitlements.deliveries.models import DeliveryMember, DeliveryRow, DeliveryStatement, DeliverySubject
 from entitlements.deliveries.rules import ABOUT_SOMEBODY, Result
 from entitlements.deliveries.scope import Scope
+from entitlements.facts.belonging import Listing
+from entitlements.facts.catalogue import CATALOGUE, settled_by_silence
 from entitlements.facts.history import Stating, learn
 from entitlements.facts.models import Fact
 from entitlements.facts.rules import UNREAD, gaps
 from entitlements.people.models import Membership
+
+REPEATED = Result.DUPLICATE
+"""A row beside which another was taken may say more of its subject than that one does: other days, other members."""
+_SETTLED = frozenset(settled_by_silence(CATALOGUE))
 
 
 async def note_unread(scope: Scope) -> set[UUID]:
@@ -37,12 +43,13 @@ async def note_unread(scope: Scope) -> set[UUID]:
         col(who.person_id).is_not(None),
         col(row.delivery_id) == scope.delivery_id,
         col(row.subject) == col(who.place),
-        col(row.result).in_([result.value for result in ABOUT_SOMEBODY]),
+        col(row.result).in_([result.value for result in ABOUT_SOMEBODY | {REPEATED}]),
+        or_(col(row.result) != REPEATED.value, col(said.kind).in_(_SETTLED)),
         col(said.delivery_id) == scope.delivery_id,
         col(said.number) == col(row.statement),
     )
     listing, member = aliased(DeliverySubject), aliased(DeliveryMember)
-    # A household that waits for the link of somebody else in it.
+    # A household that waits for the link of somebody else in it, or was listed otherwise before.
     awaited = select(
         col(who.person_id),
         col(listing.household_kind),
@@ -56,7 +63,7 @@ async def note_unread(scope: Scope) -> set[UUID]:
         col(member.member) == col(who.place),
         col(listing.delivery_id) == scope.delivery_id,
         col(listing.place) == col(member.listing),
-        col(listing.result) == Result.NO_LINK.value,
+        col(listing.result).in_([Result.NO_LINK.value, REPEATED.value]),
         col(said.delivery_id) == scope.delivery_id,
         col(said.number) == col(listing.statement),
     )
@@ -99,3 +106,40 @@ async def _stand(scope: Scope, persons: Collection[UUID]) -> dict[tuple[UUID, st
             for person_id, kind, first, following in rows:
                 found[person_id, kind].append((first, following))
     return found
+
+
+async def read_at_last(scope: Scope, listings: Sequence[Listing]) -> None:
+    """Lets households that were taken say of their members what could not be read before.
+
+    On their days it is known then that there is one: whoever leaves it later is in none.
+    """
+    persons = {person_id for one in listings for person_id in one.members}
+    marked: dict[tuple[UUID, str], list[Any]] = defaultdict(list)
+    for some in chunks(sorted(persons)):
+        rows: Any = await scope.session.execute(
+            select(
+                col(Fact.person_id),
+                col(Fact.kind),
+                col(Fact.valid_from),
+                col(Fact.valid_next),
+                col(Fact.confirmed_at),
+            ).where(
+                among(col(Fact.person_id), some),
+                col(Fact.register_id) == scope.register_id,
+                col(Fact.known_until).is_(None),
+                col(Fact.unread),
+            )
+        )
+        for person_id, kind, *said in rows:
+            marked[person_id, kind].append(said)
+    statements = [
+        Stating(person_id, False, one.kind, None, one.first, one.following, one.stated_at, one.delivery_id)
+        for one in listings
+        for person_id in sorted(one.members)
+        if any(
+            first < one.following and one.first < following and confirmed_at <= one.stated_at
+            for first, following, confirmed_at in marked.get((person_id, one.kind), ())
+        )
+    ]
+    if statements:
+        await learn(scope.session, scope.register_id, statements, scope.lists, scope.now)
