@@ -312,7 +312,7 @@ def _standing_members(register_id: UUID, day: date) -> ColumnElement[bool]:
 async def keep_mentioned(session: AsyncSession, delivery: Delivery, day: date) -> None:
     """What stands about whom a refused row speaks of counts as said again: a complete list does not leave them out.
 
-    So does a home of which the list waits for the link of somebody else in it, or that it names again. Written down with what stands,
+    So does a home of which the list waits for the link of somebody else in it. Written down with what stands,
     because whatever the register says later is settled with all its lists.
     """
     row, who = aliased(DeliveryRow), aliased(DeliverySubject)
@@ -336,7 +336,7 @@ async def keep_mentioned(session: AsyncSession, delivery: Delivery, day: date) -
         .where(
             col(listing.delivery_id) == delivery.id,
             col(listing.about) == About.HOUSEHOLD,
-            col(listing.result).in_([Result.NO_LINK.value, Result.DUPLICATE.value]),
+            col(listing.result) == Result.NO_LINK.value,
         )
     )
     persons, households, homes = set[UUID](), set[UUID](), set[UUID]()

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, true
+from sqlalchemy import func, or_, select, true
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
@@ -105,7 +105,31 @@ async def _stand(scope: Scope, persons: Collection[UUID]) -> dict[tuple[UUID, st
             )
             for person_id, kind, first, following in rows:
                 found[person_id, kind].append((first, following))
+    for person_id, kind, first, following in await _listed(scope):
+        found[person_id, kind].append((first, following))
     return found
+
+
+async def _listed(scope: Scope) -> Sequence[Any]:
+    """In which households the delivery itself lists these persons, on which days: one of them may be taken later."""
+    who, member, listing = DeliverySubject, aliased(DeliveryMember), aliased(DeliverySubject)
+    said = DeliveryStatement
+    found = await scope.session.execute(
+        select(
+            col(who.person_id), col(listing.household_kind), col(said.valid_from), col(said.valid_next)
+        ).where(
+            scope.which,
+            col(who.person_id).is_not(None),
+            col(member.delivery_id) == scope.delivery_id,
+            col(member.member) == col(who.place),
+            col(listing.delivery_id) == scope.delivery_id,
+            col(listing.place) == col(member.listing),
+            func.coalesce(col(listing.result), "").not_in([Result.NO_LINK.value, REPEATED.value]),
+            col(said.delivery_id) == scope.delivery_id,
+            col(said.number) == col(listing.statement),
+        )
+    )
+    return found.all()
 
 
 async def read_at_last(scope: Scope, listings: Sequence[Listing]) -> None:

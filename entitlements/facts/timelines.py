@@ -62,7 +62,17 @@ class _Said:
     rows: list[Any] = field(default_factory=list)
 
 
-def _known(rows: Iterable[Any], value_of: Callable[[Any], Hashable]) -> dict[Hashable, _Said]:
+Order = tuple[datetime, int]
+"""Which of two statements of the same moment arrived later."""
+
+
+def _as_written(row: Any) -> Order:
+    return row.known_from, row.id.int
+
+
+def _known(
+    rows: Iterable[Any], value_of: Callable[[Any], Hashable], order_of: Callable[[Any], Order]
+) -> dict[Hashable, _Said]:
     """What was stated before, each statement once, by what tells it apart from all others."""
     said: dict[Hashable, _Said] = {}
     for row in rows:
@@ -70,8 +80,7 @@ def _known(rows: Iterable[Any], value_of: Callable[[Any], Hashable]) -> dict[Has
         identity = (value, row.stated_from, row.stated_next, row.stated_at, row.delivery_id)
         known = said.get(identity)
         counted = max(row.confirmed_at, known.statement.stated_at if known else row.confirmed_at)
-        order = (row.known_from, row.id.int)
-        statement = Statement(value, row.stated_from, row.stated_next, counted, order, identity)
+        statement = Statement(value, row.stated_from, row.stated_next, counted, order_of(row), identity)
         if known is None:
             said[identity] = known = _Said(statement)
         known.statement = statement
@@ -84,13 +93,16 @@ def amend(
     value_of: Callable[[Any], Hashable],
     new: Sequence[Statement],
     denials: Sequence[Denial],
+    order_of: Callable[[Any], Order] | None = None,
 ) -> Changes:
     """Works out what one timeline looks like after the new statements, and what must be written for it.
 
+    Of two statements of the same moment the one that is written later counts, unless `order_of` says so of a row; then
+    the new ones bring their own order.
     The key of what is opened or noted says to `Origin` where it came from.
     """
     changes = Changes()
-    said = _known(rows, value_of)
+    said = _known(rows, value_of, order_of or _as_written)
     current = [
         (identity, row) for identity, one in said.items() for row in one.rows if row.known_until is None
     ]
@@ -112,7 +124,8 @@ def amend(
             changes.outcomes.append(Outcome.UNCHANGED)
             continue
         key = ("new", position)
-        order = (datetime.max.replace(tzinfo=statement.stated_at.tzinfo), position)
+        last = (datetime.max.replace(tzinfo=statement.stated_at.tzinfo), position)
+        order = statement.order if order_of is not None else last
         said[key] = _Said(replace(statement, order=order, key=key))
         changes.outcomes.append(Outcome.SUPERSEDED)  # until a piece of it shows that it counts
 
