@@ -191,9 +191,10 @@ async def _restate(  # noqa: PLR0917
     """Nothing is overwritten: what stood under the one is closed, and stands from now on under the other."""
     table = table_of(model)
     rows = await session.execute(
-        select(table).where(
-            table.c.person_id == before, table.c.register_id == register_id, table.c.known_until.is_(None)
-        )
+        select(table)
+        .where(table.c.person_id == before, table.c.register_id == register_id, table.c.known_until.is_(None))
+        # Of two that were stated at the same moment the one that arrived later counts: there, too.
+        .order_by(table.c.known_from, table.c.id)
     )
     said: list[dict[str, Any]] = [dict(row) for row in rows.mappings()]
     for some in chunks([row["id"] for row in said]):

@@ -213,9 +213,7 @@ async def _refuse_unlinked(session: AsyncSession, delivery_id: UUID) -> None:
 async def _refuse_listed_again(session: AsyncSession, delivery_id: UUID) -> None:
     """Of two rows that say who belongs to a household from the same day on, the first is taken."""
     one, said = DeliverySubject, DeliveryStatement
-    listed = and_(
-        waiting(delivery_id), col(one.about) == About.HOUSEHOLD, col(one.explained_at).is_not(None)
-    )
+    listed = and_(waiting(delivery_id), col(one.about) == About.HOUSEHOLD, col(one.explained_at).is_not(None))
     several = (
         select(col(one.household_id)).where(listed).group_by(col(one.household_id)).having(func.count() > 1)
     )

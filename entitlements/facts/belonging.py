@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -61,7 +61,7 @@ async def learn_members(
             continue
         outcomes.append(known.note(one, same, now))
         for person_id in one.members:
-            order = _order(one.household_id, one.delivery_id)
+            order = (_rank(one.household_id, one.delivery_id), now, 0)
             statement = Statement(one.household_id, one.first, one.following, one.stated_at, order)
             coming[person_id, one.kind].append((statement, one.delivery_id))
     await known.keep(session)
@@ -250,7 +250,7 @@ async def _settle(
             lambda row: row.household_id,
             new,
             denials,
-            lambda row: _order(row.household_id, row.delivery_id),
+            lambda row: _rank(row.household_id, row.delivery_id),
         )
         closed += changes.closed
         confirmed |= changes.confirmed
@@ -263,13 +263,12 @@ async def _settle(
     return moved
 
 
-def _order(household_id: UUID, delivery_id: UUID | None) -> tuple[datetime, int]:
+def _rank(household_id: UUID, delivery_id: UUID | None) -> int:
     """Of two homes on the same days the one of the later delivery counts, and within one the one made known later.
 
     Not the one written later: a delivery is applied in parts, and how many there are must not matter.
     """
-    arrived = delivery_id.int if delivery_id is not None else 0
-    return datetime.min.replace(tzinfo=UTC), (arrived << 128) + household_id.int
+    return ((delivery_id.int if delivery_id is not None else 0) << 128) + household_id.int
 
 
 async def _kept(

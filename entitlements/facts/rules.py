@@ -39,8 +39,8 @@ class Statement:
     first: date
     following: date
     stated_at: datetime
-    order: tuple[datetime, int] = (datetime.min, 0)  # noqa: DTZ901  (only compared among statements)
-    """When it arrived, to choose between two that were stated at the same moment."""
+    order: tuple[int, datetime, int] = (0, datetime.min, 0)  # noqa: DTZ901  (only compared among statements)
+    """Of two that were stated at the same moment the later one counts: by rank, then by when it arrived."""
     key: Hashable = None
     """Whatever the caller recognises it by."""
 
@@ -72,12 +72,12 @@ def settle(statements: Iterable[Statement], denials: Iterable[Denial] = ()) -> l
     register shortens or lengthens a period; any other takes only the days that it names. What is denied
     by a complete list stays denied for whatever was stated before that list.
     """
-    events: list[tuple[datetime, int, tuple[datetime, int] | None, Statement | Denial]] = [
+    events: list[tuple[datetime, int, tuple[int, datetime, int] | None, Statement | Denial]] = [
         *((s.stated_at, 1, s.order, s) for s in statements),
         *((d.at, 0, None, d) for d in denials),
     ]
     # A list goes before what was stated at its moment: its own rows are not denied by it.
-    events.sort(key=lambda event: (event[0], event[1], event[2] or (event[0], 0)))
+    events.sort(key=lambda event: (event[0], event[1], event[2] or (0, event[0], 0)))
     pieces: list[Piece] = []
     for _, _, _, event in events:
         if isinstance(event, Denial):

@@ -258,7 +258,9 @@ async def subjects_on(
         for root, some in (await _unread(session, everybody, known_at)).items()
     }
     plainly = {
-        root: Subject(str(root), _facts_on(holdings.get(root, {}), on, registers.kinds, said, unread.get(root, ())))
+        root: Subject(
+            str(root), _facts_on(holdings.get(root, {}), on, registers.kinds, said, unread.get(root, ()))
+        )
         for root in set(everybody.values())
     }
     found = {}

@@ -47,11 +47,13 @@ class Changes:
         return bool(self.closed or self.opened)
 
     def written(self, now: datetime) -> Iterator[tuple[Piece, datetime | None]]:
-        """What becomes a row, and until when the row is known: what is only noted counts no longer."""
-        for piece in self.opened:
-            yield piece, None
-        for said in self.noted:
-            yield Piece(said, said.first, said.following), now
+        """What becomes a row, and until when the row is known: what is only noted counts no longer.
+
+        In the order in which it arrived, so that the ids of the rows still say so when it is settled again.
+        """
+        rows: list[tuple[Piece, datetime | None]] = [(piece, None) for piece in self.opened]
+        rows += [(Piece(said, said.first, said.following), now) for said in self.noted]
+        yield from sorted(rows, key=lambda row: row[0].statement.order)
 
 
 @dataclass(slots=True)
@@ -62,30 +64,28 @@ class _Said:
     rows: list[Any] = field(default_factory=list)
 
 
-Order = tuple[datetime, int]
-"""Which of two statements of the same moment arrived later."""
-
-
-def _as_written(row: Any) -> Order:
-    return row.known_from, row.id.int
-
-
 def _known(
-    rows: Iterable[Any], value_of: Callable[[Any], Hashable], order_of: Callable[[Any], Order]
+    rows: Iterable[Any], value_of: Callable[[Any], Hashable], rank_of: Callable[[Any], int]
 ) -> dict[Hashable, _Said]:
     """What was stated before, each statement once, by what tells it apart from all others."""
     said: dict[Hashable, _Said] = {}
     for row in rows:
         value = value_of(row)
         identity = (value, row.stated_from, row.stated_next, row.stated_at, row.delivery_id)
-        known = said.get(identity)
-        counted = max(row.confirmed_at, known.statement.stated_at if known else row.confirmed_at)
-        statement = Statement(value, row.stated_from, row.stated_next, counted, order_of(row), identity)
-        if known is None:
-            said[identity] = known = _Said(statement)
+        # Later statements cut it into rows that are younger: it arrived with the oldest of them.
+        counted, order = row.confirmed_at, (rank_of(row), row.known_from, row.id.int)
+        if identity in said:
+            before = said[identity].statement
+            counted, order = max(counted, before.stated_at), min(order, before.order)
+        statement = Statement(value, row.stated_from, row.stated_next, counted, order, identity)
+        known = said.setdefault(identity, _Said(statement))
         known.statement = statement
         known.rows.append(row)
     return said
+
+
+def _equal(_row: Any) -> int:
+    return 0
 
 
 def amend(
@@ -93,16 +93,16 @@ def amend(
     value_of: Callable[[Any], Hashable],
     new: Sequence[Statement],
     denials: Sequence[Denial],
-    order_of: Callable[[Any], Order] | None = None,
+    rank_of: Callable[[Any], int] = _equal,
 ) -> Changes:
     """Works out what one timeline looks like after the new statements, and what must be written for it.
 
-    Of two statements of the same moment the one that is written later counts, unless `order_of` says so of a row; then
-    the new ones bring their own order.
+    Of two statements of the same moment the one with the higher rank counts (the new ones bring theirs), among equals
+    the one that arrived later.
     The key of what is opened or noted says to `Origin` where it came from.
     """
     changes = Changes()
-    said = _known(rows, value_of, order_of or _as_written)
+    said = _known(rows, value_of, rank_of)
     current = [
         (identity, row) for identity, one in said.items() for row in one.rows if row.known_until is None
     ]
@@ -124,8 +124,7 @@ def amend(
             changes.outcomes.append(Outcome.UNCHANGED)
             continue
         key = ("new", position)
-        last = (datetime.max.replace(tzinfo=statement.stated_at.tzinfo), position)
-        order = statement.order if order_of is not None else last
+        order = (statement.order[0], datetime.max.replace(tzinfo=statement.stated_at.tzinfo), position)
         said[key] = _Said(replace(statement, order=order, key=key))
         changes.outcomes.append(Outcome.SUPERSEDED)  # until a piece of it shows that it counts
 
