@@ -128,6 +128,7 @@ async def _refuse_repeated(session: AsyncSession, delivery_id: UUID) -> None:
     again = and_(
         col(one.delivery_id) == delivery_id,
         col(one.about) == About.PERSON,
+        col(one.explained_at).is_not(None),
         exists().where(
             col(other.delivery_id) == delivery_id,
             col(other.number_hash) == col(one.number_hash),
@@ -161,20 +162,25 @@ async def _resolve_households(session: AsyncSession, delivery_id: UUID, register
         .scalar_subquery()
     )
     await _set(session, house, known.is_not(None), household_id=known, anchor=known)
+    # Grouped, and not looked up for each row: of one household there may be many.
     new = (
-        select(col(other.item_id))
+        select(
+            col(other.number_hash),
+            col(other.household_kind),
+            func.min(cast(col(other.item_id), String(36))).label("home"),
+        )
         .where(
             col(other.delivery_id) == delivery_id,
-            col(other.number_hash) == col(one.number_hash),
-            col(other.household_kind) == col(one.household_kind),
+            col(other.about) == About.HOUSEHOLD,
             col(other.explained_at).is_not(None),
         )
-        .order_by(col(other.item_id))
-        .limit(1)
-        .scalar_subquery()
+        .group_by(col(other.number_hash), col(other.household_kind))
+        .subquery("new")
     )
     homeless = col(one.household_id).is_(None)
-    await _set(session, house, homeless, new.is_not(None), household_id=new, anchor=new)
+    same = and_(col(one.number_hash) == new.c.number_hash, col(one.household_kind) == new.c.household_kind)
+    home = cast(new.c.home, Uuid())
+    await _set(session, house, homeless, same, household_id=home, anchor=home)
     await _set(session, house, homeless, result=Result.NO_HOUSEHOLD.value)
 
 

@@ -83,6 +83,8 @@ class Staging:
         self._database, self._vault, self._delivery_id = database, vault, delivery_id
         self._hash, self._secret = NumberHash(vault, register_id), vault.secret(ROWS)
         self._subjects: dict[str, int] = {}
+        self._mentioned: dict[str, int] = {}
+        """Numbers that stand in refused rows only: they are not kept, so that no other row can wait for them here."""
         self._households: dict[tuple[str, str], int] = {}
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._parts: dict[int, tuple[FactSaid, tuple[int, ...]]] = {}
@@ -202,14 +204,10 @@ class Staging:
 
         Who belongs to a household by a row that is refused stands in the parts behind the first.
         """
-        about: list[int | None] = []
-        if said.number is not None:
-            about.append(self._subject(About.PERSON, self._hash(said.number)))
+        about: list[int | None] = [] if said.number is None else [self._mention(said.number)]
         about += [self._housed(number, kind) for number, kind in said.households]
-        for number in said.members:
-            place = self._subjects.get(number)
-            about = about or [None]
-            about.append(self._subject(About.PERSON, self._hash(number)) if place is None else place)
+        if said.members:
+            about = [*(about or [None]), *(self._mention(number) for number in said.members)]
         of: list[int | None] = [None]
         if said.unread is not None:
             first, at = said.unread.first, said.unread.stated_at
@@ -220,6 +218,15 @@ class Staging:
         parts = [(subject, statement) for statement in of for subject in about or [None]]
         for part, (subject, statement) in enumerate(parts):
             self.rows.append((self._delivery_id, self.position, part, subject, statement, said.result.value))
+
+    def _mention(self, number: str) -> int:
+        """A subject for a number of which nothing is taken, so far."""
+        place = self._subjects.get(number, self._mentioned.get(number))
+        if place is None:
+            if len(self._mentioned) >= NUMBERS:
+                self._mentioned.clear()
+            place = self._mentioned[number] = self._subject(About.PERSON, self._hash(number))
+        return place
 
     def _named(self, number: str) -> int:
         """The subject of all facts about a number."""

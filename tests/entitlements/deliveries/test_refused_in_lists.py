@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from datetime import date
 
 import pytest
+from sqlalchemy import select
+from sqlmodel import col
 
 from core.database import Database
 from core.vault import Vault
+from entitlements.deliveries.models import About, DeliverySubject
 from entitlements.deliveries.rules import MOST_MEMBERS
 from entitlements.facts.service import subjects_on
 from entitlements.registers.rules import Remit
@@ -141,3 +144,17 @@ async def test_a_household_of_as_many_as_there_may_be_is_taken(office: Office) -
     homes = [household("H-1", *numbers[1:]), household("H-2", *numbers)]
     delivery = await office.deliver("homes", homes)
     assert await office.results(delivery) == ["accepted", "too-many-members"]
+
+
+async def test_thousands_of_rows_that_are_refused_about_one_person_are_about_one(
+    office: Office, database: Database
+) -> None:
+    """What is looked up for each of whom a delivery speaks is looked up once for them."""
+    wrong = [fact("P-1", "main_residence", value="perhaps") for _ in range(300)]
+    homes = [household("H-1", "P-1", kind="home") for _ in range(300)]
+    await office.deliver("one", [*wrong, person("P-1"), *homes, *wrong], mode="full", as_of=melde_moment(-3))
+    async with database.reading() as session:
+        subjects = await session.execute(
+            select(DeliverySubject).where(col(DeliverySubject.about) == About.PERSON)
+        )
+        assert len(subjects.all()) == 2  # as a row about them was refused, and as a row said who they are
