@@ -230,8 +230,8 @@ async def _refuse_listed_again(session: AsyncSession, delivery_id: UUID) -> None
             .where(listed, among(col(one.household_id), some))
             .order_by(col(one.place))
         )
-        taken: dict[tuple[UUID, date], int] = {}
-        again = [place for *about, place in found if taken.setdefault((about[0], about[1]), place) != place]
+        taken: dict[tuple[Any, Any], int] = {}
+        again = [place for home, first, place in found if taken.setdefault((home, first), place) != place]
         if again:
             await _set(session, listed, among(col(one.place), again), result=Result.DUPLICATE.value)
 

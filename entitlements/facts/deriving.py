@@ -379,7 +379,7 @@ def _unsure(holds: Any, unread: Any) -> Any:
     h, u = holds.c, unread.c
     contested = select(h.person, h.kind).where(h.contradiction)
     unsure = union_all(contested, select(u.person, u.kind).where(u.first <= ON)).cte("unsure_of")
-    names = [name for name, kind in CATALOGUE.items() if kind.absent is not None]
+    names = [name for name, kind in CATALOGUE.items() if kind.absent is not None and not kind.always_known]
     return _pivot(unsure, dict.fromkeys([*names, *HOUSEHOLDS], literal_column("1"))).cte("unsure")
 
 
@@ -412,7 +412,9 @@ def _rows(holds: Any, unsure: Any, in_household: Any, next_turns: Any, dialect: 
             said = said != 0
         if kind.absent is not None:
             silence = bindparam(f"silence_{name}", type_=column_type(kind.type))
-            silent = and_(wide.c[name].is_(None), unsure.c[name].is_(None))
+            silent = wide.c[name].is_(None)
+            if not kind.always_known:
+                silent = and_(silent, unsure.c[name].is_(None))
             said = case((silent, silence), else_=said)
         cells += [said, ends.c[name]]
     cap = bindparam("cap", type_=Date())

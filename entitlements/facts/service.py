@@ -402,7 +402,7 @@ def _facts_on(
                 kinds[held.register_id],
                 held.known_from,
             )
-        elif not today and name in said and name not in unread:
+        elif not today and name in said and (kind.always_known or name not in unread):
             facts[name] = _silent(said[name])
     return facts
 

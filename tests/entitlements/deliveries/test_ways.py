@@ -42,7 +42,7 @@ WAYS: dict[str, list[tuple[Any, str, int]]] = {
     "large": [(module, "SMALL", 1) for module in (applying, checking, receiving, service)],
     "in parts": [(rules, "CHUNK", 2)],
 }
-PEOPLE, HOMES = 5, 3
+PEOPLE, HOMES, STEPS = 5, 3, 4
 OFFICES = {"melderegister": MELDE, "jobcenter": JOBCENTER}
 WRONG_FACT = ({"value": "perhaps"}, {"until": "2020-01-01"}, {"stated_at": "soon"}, {"fact": "sgb_2"})
 WRONG_HOME = ({"until": "2020-01-01"}, {"kind": "home"}, {"from": "soon"})
@@ -202,7 +202,7 @@ class Town:
                 for one in rows
             )
         for moment in (None, *moments):
-            for ahead in (-30, -1, 0, 2, 30):
+            for ahead in (-1, 0, 20):
                 on = self.today + timedelta(days=ahead)
                 told[f"{on} as known {moment}"] = await self.said(on, moment)
         return told
@@ -253,7 +253,7 @@ async def told(seed: int, database: Database, url: str, way: str) -> dict[str, o
     with ExitStack() as stack:
         for module, name, number in WAYS[way]:
             stack.enter_context(patch.object(module, name, number))
-        for at in range(6):
+        for at in range(STEPS):
             town.clock.forward(timedelta(hours=chance.choice((0, 1, 5, 24, 72)), minutes=7))
             await town.turn()
             office = chance.choice(["melderegister", "melderegister", "jobcenter"])
@@ -264,7 +264,7 @@ async def told(seed: int, database: Database, url: str, way: str) -> dict[str, o
             moments.append(town.clock.now())
             await town.agree()
     everything = await town.everything(moments) | {"results": results}
-    for hours in (24, 24, 24, 72, 240):
+    for hours in (24, 24, 72):
         town.clock.forward(timedelta(hours=hours))
         await town.turn()
         await town.agree()
@@ -281,7 +281,7 @@ def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         yield {way: stack.enter_context(lent(request, folder)) for way, folder in folders.items()}
 
 
-@pytest.mark.parametrize("seed", [0, 2, 22, 34])
+@pytest.mark.parametrize("seed", [3, 12])
 async def test_in_whichever_way_a_list_is_applied_the_same_is_known(urls: dict[str, str], seed: int) -> None:
     found = {}
     for way, url in urls.items():

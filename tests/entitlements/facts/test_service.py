@@ -11,7 +11,9 @@ from sqlmodel import SQLModel, col
 
 from core.database import Database
 from entitlements.facts import service
+from entitlements.facts.history import Stating, learn
 from entitlements.facts.models import CURRENT, Fact
+from entitlements.facts.rules import UNREAD, day_after
 from entitlements.facts.timelines import Outcome
 from entitlements.people import merging
 from entitlements.people import service as people
@@ -276,6 +278,13 @@ async def test_the_wide_row_always_says_what_the_history_says(database: Database
                     known = await people.roots(session, persons)
                     if known[gone] == gone and known[kept] == kept:
                         await merging.merge(session, None, gone, kept, NOON)
+                case 5:
+                    kind = chance.choice([*KINDS, "registered_household", "bedarfsgemeinschaft"])
+                    someone = chance.choice(persons)
+                    said = Stating(someone, False, kind, UNREAD, first, day_after(last), at)
+                    await learn(
+                        session, register.id, [said], await registers.lists_of(session, register.id), NOON
+                    )
                 case _:
                     name = chance.choice(KINDS)
                     value = chance.choice(VALUES[name])
