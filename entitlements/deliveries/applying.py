@@ -18,18 +18,13 @@ from core.settings import Settings
 from core.vault import Vault
 from entitlements.decisions import everybody
 from entitlements.decisions.service import assess
-from entitlements.deliveries.checking import (
-    check,
-    incomplete,
-    keep_mentioned,
-    statistics,
-    unreadable,
-    waiting,
-)
+from entitlements.deliveries.checking import check, incomplete, statistics
+from entitlements.deliveries.ending import keep_mentioned, unreadable
 from entitlements.deliveries.models import RUNNING, About, Delivery, DeliverySubject, Mode, Phase, State
 from entitlements.deliveries.parts import Part
 from entitlements.deliveries.results import decided
 from entitlements.deliveries.rules import SMALL, Result, held_back, stride
+from entitlements.deliveries.scope import waiting
 from entitlements.facts.catalogue import CATALOGUE, HOUSEHOLDS
 from entitlements.facts.history import deny
 from entitlements.facts.models import CURRENT, Fact

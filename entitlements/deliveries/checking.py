@@ -12,6 +12,7 @@ from sqlmodel import SQLModel, col
 
 from core.bulk import among, chunks, table_of
 from core.vault import Vault
+from entitlements.deliveries.ending import ends, standing
 from entitlements.deliveries.linking import identity_in, link_by_likeness, opened
 from entitlements.deliveries.models import (
     STAGING,
@@ -21,19 +22,13 @@ from entitlements.deliveries.models import (
     DeliveryRow,
     DeliveryStatement,
     DeliverySubject,
-    Mode,
 )
-from entitlements.deliveries.rules import ABOUT_ANYBODY, ABOUT_SOMEBODY, SMALL, Result
-from entitlements.facts.models import Fact
+from entitlements.deliveries.rules import SMALL, Result
+from entitlements.deliveries.scope import waiting
 from entitlements.people.models import Household, Identification, Membership, Person
 from entitlements.registers.models import Link
 from entitlements.registers.rules import Remit
 from entitlements.registers.service import open_reviews
-
-
-def waiting(delivery_id: UUID) -> ColumnElement[bool]:
-    """Of whom a delivery speaks, as far as it is not decided what becomes of it."""
-    return and_(col(DeliverySubject.delivery_id) == delivery_id, col(DeliverySubject.result).is_(None))
 
 
 async def check(
@@ -52,8 +47,8 @@ async def check(
     await _refuse_listed_again(session, delivery.id)
     await _gather(session, delivery.id)
     await _ask_for_links(session, vault, delivery, now)
-    standing = await _standing(session, delivery.register_id, day)
-    return await _ends(session, delivery, day) if standing else 0, standing
+    stands = await standing(session, delivery.register_id, day)
+    return await ends(session, delivery, day) if stands else 0, stands
 
 
 async def statistics(session: AsyncSession, *tables: type[SQLModel]) -> None:
@@ -291,225 +286,3 @@ async def _ask_for_links(session: AsyncSession, vault: Vault, delivery: Delivery
         named = {hashed: identity for hashed, one in said if (identity := identity_in(one)) is not None}
         await open_reviews(session, vault, delivery.register_id, numbers, now, identities=named)
         after = some[-1][0]
-
-
-# ---- how much it would end ----
-
-
-def _standing_facts(register_id: UUID, day: date) -> ColumnElement[bool]:
-    return and_(
-        col(Fact.register_id) == register_id,
-        col(Fact.known_until).is_(None),
-        col(Fact.withdrawn).is_(False),
-        col(Fact.valid_next) > day,
-    )
-
-
-def _standing_members(register_id: UUID, day: date) -> ColumnElement[bool]:
-    return and_(
-        col(Membership.register_id) == register_id,
-        col(Membership.known_until).is_(None),
-        col(Membership.valid_next) > day,
-    )
-
-
-async def keep_mentioned(session: AsyncSession, delivery: Delivery, day: date) -> None:
-    """What stands about whom a refused row speaks of counts as said again: a complete list does not leave them out.
-
-    So does a home of which the list waits for the link of somebody else in it. Written down with what stands,
-    because whatever the register says later is settled with all its lists.
-    """
-    row, who = aliased(DeliveryRow), aliased(DeliverySubject)
-    refused = (
-        select(col(who.person_id), col(who.household_id), col(row.part))
-        .join(who, and_(col(who.delivery_id) == delivery.id, col(who.place) == col(row.subject)))
-        .where(
-            col(row.delivery_id) == delivery.id,
-            col(row.result).in_([result.value for result in ABOUT_SOMEBODY]),
-        )
-    )
-    member, listing = aliased(DeliveryMember), aliased(DeliverySubject)
-    waiting_homes = (
-        select(col(who.person_id))
-        .select_from(listing)
-        .join(
-            member,
-            and_(col(member.delivery_id) == delivery.id, col(member.listing) == col(listing.place)),
-        )
-        .join(who, and_(col(who.delivery_id) == delivery.id, col(who.place) == col(member.member)))
-        .where(
-            col(listing.delivery_id) == delivery.id,
-            col(listing.about) == About.HOUSEHOLD,
-            col(listing.result) == Result.NO_LINK.value,
-        )
-    )
-    persons, households, homes = set[UUID](), set[UUID](), set[UUID]()
-    for person_id, household_id, part in await session.execute(refused):
-        if household_id is not None:
-            households.add(household_id)
-        if person_id is not None:
-            homes.add(person_id)
-            if part == 0:
-                # Behind it stands who belongs to a household: of their own facts such a row says nothing.
-                persons.add(person_id)
-    homes.update(one for one in (await session.execute(waiting_homes)).scalars() if one is not None)
-    for table, about, whose in (
-        (Fact, col(Fact.person_id), persons),
-        (Fact, col(Fact.household_id), households),
-        (Membership, col(Membership.person_id), homes),
-        # Whom a list that waits does not name is gone; of one that is refused, nobody knows whom it would name.
-        (Membership, col(Membership.household_id), households),
-    ):
-        for some in chunks(sorted(whose)):
-            await session.execute(
-                update(table)
-                .where(
-                    among(about, some),
-                    col(table.register_id) == delivery.register_id,
-                    col(table.known_until).is_(None),
-                    col(table.valid_next) > day,
-                    col(table.confirmed_at) < delivery.as_of,
-                )
-                .values(confirmed_at=delivery.as_of)
-                .execution_options(synchronize_session=False)
-            )
-
-
-async def unreadable(session: AsyncSession, delivery_id: UUID) -> int:
-    """How many rows of a delivery may be about anybody."""
-    found = await session.execute(
-        select(func.count())
-        .select_from(DeliveryRow)
-        .where(
-            col(DeliveryRow.delivery_id) == delivery_id,
-            col(DeliveryRow.result).in_([result.value for result in ABOUT_ANYBODY]),
-        )
-    )
-    return found.scalar_one()
-
-
-async def _standing(session: AsyncSession, register_id: UUID, day: date) -> int:
-    stands = _standing_facts(register_id, day)
-    facts = [
-        select(func.count()).select_from(Fact).where(stands, subject.is_not(None)).scalar_subquery()
-        for subject in (col(Fact.person_id), col(Fact.household_id))
-    ]
-    members = (
-        select(func.count())
-        .select_from(Membership)
-        .where(_standing_members(register_id, day))
-        .scalar_subquery()
-    )
-    found = await session.execute(select(facts[0] + facts[1] + members))
-    return int(found.scalar_one())
-
-
-def said_rows(delivery_id: UUID, row: Any, who: Any, said: Any) -> ColumnElement[bool]:
-    """What a delivery says and nobody has decided yet: how row, subject and statement hang together."""
-    return and_(
-        col(row.delivery_id) == delivery_id,
-        col(row.result).is_(None),
-        col(who.delivery_id) == delivery_id,
-        col(who.place) == col(row.subject),
-        col(who.result).is_(None),
-        col(said.delivery_id) == delivery_id,
-        col(said.number) == col(row.statement),
-    )
-
-
-async def _ends(session: AsyncSession, delivery: Delivery, day: date) -> int:
-    """How many standing statements would not stand any more, as far as one can see before applying."""
-    row, who, said = aliased(DeliveryRow), aliased(DeliverySubject), aliased(DeliveryStatement)
-    together = said_rows(delivery.id, row, who, said)
-    ends = 0
-    for whose in (
-        col(Fact.person_id) == col(who.person_id),
-        col(Fact.household_id) == col(who.household_id),
-    ):
-        hit = select(func.count()).where(
-            together,
-            whose,
-            col(Fact.kind) == col(said.kind),
-            _standing_facts(delivery.register_id, day),
-            col(Fact.confirmed_at) < col(said.stated_at),
-            or_(
-                # taken back to the end
-                and_(
-                    col(said.withdrawn),
-                    col(said.valid_from) < col(Fact.valid_next),
-                    col(said.valid_next) >= col(Fact.valid_next),
-                ),
-                # shortened
-                and_(
-                    col(said.withdrawn).is_(False),
-                    col(Fact.stated_from) == col(said.valid_from),
-                    col(said.valid_next) < col(Fact.valid_next),
-                ),
-                # from now on the opposite
-                and_(
-                    col(Fact.value_int) == 1,
-                    col(said.value_int) == 0,
-                    col(said.valid_from) < col(Fact.valid_next),
-                    col(said.valid_next) > col(Fact.valid_from),
-                ),
-            ),
-        )
-        ends += int((await session.execute(hit)).scalar_one())
-    if delivery.mode is not Mode.FULL:
-        return ends
-    # A full delivery ends what it leaves out: of whom it says nothing of that kind. What it says is put together once,
-    # and not looked up for each fact: without statistics no planner knows with what to begin.
-    persons, households = (
-        select(whose.label("subject"), col(said.kind).label("kind"))
-        .where(together, whose.is_not(None))
-        .distinct()
-        .subquery(name)
-        for name, whose in (("persons", col(who.person_id)), ("households", col(who.household_id)))
-    )
-    left_out = (
-        select(func.count())
-        .select_from(Fact)
-        .outerjoin(persons, and_(persons.c.subject == col(Fact.person_id), persons.c.kind == col(Fact.kind)))
-        .outerjoin(
-            households,
-            and_(households.c.subject == col(Fact.household_id), households.c.kind == col(Fact.kind)),
-        )
-        .where(
-            _standing_facts(delivery.register_id, day),
-            col(Fact.confirmed_at) < delivery.as_of,
-            persons.c.subject.is_(None),
-            households.c.subject.is_(None),
-        )
-        .scalar_subquery()
-    )
-    member, belongs, listing = aliased(DeliveryMember), aliased(DeliverySubject), aliased(DeliverySubject)
-    listed = (
-        select(col(belongs.person_id).label("person"), col(listing.household_kind).label("kind"))
-        .where(
-            col(belongs.delivery_id) == delivery.id,
-            col(belongs.person_id).is_not(None),
-            col(member.delivery_id) == delivery.id,
-            col(member.member) == col(belongs.place),
-            col(listing.delivery_id) == delivery.id,
-            col(listing.place) == col(member.listing),
-            col(listing.result).is_(None),
-        )
-        .distinct()
-        .subquery("listed")
-    )
-    moved_out = (
-        select(func.count())
-        .select_from(Membership)
-        .outerjoin(
-            listed,
-            and_(listed.c.person == col(Membership.person_id), listed.c.kind == col(Membership.kind)),
-        )
-        .where(
-            _standing_members(delivery.register_id, day),
-            col(Membership.confirmed_at) < delivery.as_of,
-            listed.c.person.is_(None),
-        )
-        .scalar_subquery()
-    )
-    more = await session.execute(select(left_out + moved_out))
-    return ends + int(more.scalar_one())

@@ -14,12 +14,11 @@ from sqlmodel import col
 
 from core.bulk import among, chunks, insert_new, table_of
 from core.vault import Vault
-from entitlements.deliveries.checking import waiting
 from entitlements.deliveries.models import About, Delivery, DeliveryMember, DeliverySubject, Mode
 from entitlements.deliveries.persons import Persons
 from entitlements.deliveries.results import Results
 from entitlements.deliveries.rules import Result
-from entitlements.deliveries.scope import Lists, Scope
+from entitlements.deliveries.scope import Lists, Scope, waiting
 from entitlements.deliveries.settling import Facts
 from entitlements.deliveries.unread import note_unread, read_at_last
 from entitlements.facts.belonging import Listing, learn_members

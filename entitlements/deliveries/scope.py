@@ -1,4 +1,4 @@
-"""Which subjects of a delivery are applied together, by whom and when: what every step of applying them must know."""
+"""Which subjects and rows of a delivery are meant, by whom and when: what every step of applying them must know."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
@@ -56,3 +56,21 @@ class Scope:
             )
             found.update((row.number, row) for row in rows.scalars())
         return found
+
+
+def waiting(delivery_id: UUID) -> ColumnElement[bool]:
+    """Of whom a delivery speaks, as far as it is not decided what becomes of it."""
+    return and_(col(DeliverySubject.delivery_id) == delivery_id, col(DeliverySubject.result).is_(None))
+
+
+def said_rows(delivery_id: UUID, row: Any, who: Any, said: Any) -> ColumnElement[bool]:
+    """What a delivery says and nobody has decided yet: how row, subject and statement hang together."""
+    return and_(
+        col(row.delivery_id) == delivery_id,
+        col(row.result).is_(None),
+        col(who.delivery_id) == delivery_id,
+        col(who.place) == col(row.subject),
+        col(who.result).is_(None),
+        col(said.delivery_id) == delivery_id,
+        col(said.number) == col(row.statement),
+    )

@@ -27,11 +27,10 @@ from sqlmodel import col
 
 from core.bulk import among, chunks
 from core.database import Moment
-from entitlements.deliveries.checking import said_rows
 from entitlements.deliveries.models import DeliveryRow, DeliveryStatement, DeliverySubject
 from entitlements.deliveries.results import Results
 from entitlements.deliveries.rules import Result
-from entitlements.deliveries.scope import Scope
+from entitlements.deliveries.scope import Scope, said_rows
 from entitlements.facts.catalogue import CATALOGUE
 from entitlements.facts.history import Stating, learn, plain
 from entitlements.facts.models import Fact

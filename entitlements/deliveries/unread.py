@@ -29,7 +29,7 @@ _SETTLED = frozenset(settled_by_silence(CATALOGUE))
 async def note_unread(scope: Scope) -> set[UUID]:
     """Notes of whom a full delivery says something that is not taken: in that, they are not left out.
 
-    What stands about them stays (`checking.keep_mentioned`); of all other days nothing is known.
+    What stands about them stays (`ending.keep_mentioned`); of all other days nothing is known.
     """
     row, who, said = aliased(DeliveryRow), DeliverySubject, DeliveryStatement
     refused = select(

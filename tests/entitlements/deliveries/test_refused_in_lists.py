@@ -96,6 +96,27 @@ async def test_a_row_that_is_refused_ends_nothing_of_whom_it_speaks_of(  # noqa:
 
 
 @pytest.mark.parametrize(
+    ("which", "wrong"),
+    [
+        (HOME, {"from": "soon"}),
+        (HOME, {"members": ["P-0", "P-1", "Q-1"]}),
+        (NEED, {"value": "much"}),
+        (FACT, {"value": "perhaps"}),
+    ],
+)
+async def test_nor_is_it_counted_among_what_the_list_would_end(
+    office: Office, which: Row, wrong: Row
+) -> None:
+    await office.deliver("one", rows(), mode="full", as_of=melde_moment(-3))
+    again = [row | wrong if which.items() <= row.items() else row for row in rows()]
+    second = await office.deliver("two", again, mode="full", as_of=melde_moment(-2))
+    assert (second["state"], second["ends"]) == ("applied", 0)
+    fewer = [row for row in rows() if not which.items() <= row.items()]
+    third = await office.deliver("three", fewer, mode="full", as_of=melde_moment(-1))
+    assert third["ends"] == (2 if which is HOME else 1)
+
+
+@pytest.mark.parametrize(
     ("which", "left"),
     [(HOME, {"together": 0}), (NEED, {"household_need": None}), (FACT, {"main_residence": False})],
 )
