@@ -20,7 +20,8 @@ def needs_care(now: datetime) -> ColumnElement[bool]:
     """Whether a job was given up, or waits for longer than it should."""
     leased = col(Job.leased_until)
     late = and_(col(Job.run_at) < now - LATE, or_(leased.is_(None), leased < now))
-    return or_(col(Job.dead_at).is_not(None), late)
+    # What was given up was due: of all that is owed for later days, which may be much, nothing is looked at.
+    return and_(col(Job.run_at) <= now, or_(col(Job.dead_at).is_not(None), late))
 
 
 async def in_need(session: AsyncSession, now: datetime, *, limit: int = 100) -> list[Job]:
