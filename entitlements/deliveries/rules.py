@@ -290,13 +290,14 @@ def _refused(result: Result, fields: Mapping[str, Any], frame: Frame) -> Refused
     kinds: tuple[str, ...] = (str(kind),) if named else tuple(sorted(frame.remit.households))
     members = fields.get("members")
     numbers = map(_readable, members if isinstance(members, list) else ())
-    spoken_of = settled_by_silence(_spoken_of(fields, kinds, frame))
+    # Only a complete list says something by what it leaves out.
+    unread = settled_by_silence(_spoken_of(fields, kinds, frame)) if frame.full else []
     return Refused(
         result,
         _readable(fields.get("number")),
         tuple((household, kind) for kind in kinds) if household is not None else (),
         tuple(dict.fromkeys(number for number in numbers if number is not None)),
-        Unread(tuple(spoken_of), frame.day, frame.as_of) if frame.full and spoken_of else None,
+        Unread(tuple(unread), frame.day, frame.as_of) if unread else None,
     )
 
 

@@ -48,27 +48,8 @@ async def note_unread(scope: Scope) -> set[UUID]:
         col(said.delivery_id) == scope.delivery_id,
         col(said.number) == col(row.statement),
     )
-    listing, member = aliased(DeliverySubject), aliased(DeliveryMember)
-    # A household that waits for the link of somebody else in it, or was listed otherwise before.
-    awaited = select(
-        col(who.person_id),
-        col(listing.household_kind),
-        col(said.valid_from),
-        col(said.valid_next),
-        col(said.stated_at),
-    ).where(
-        scope.which,
-        col(who.person_id).is_not(None),
-        col(member.delivery_id) == scope.delivery_id,
-        col(member.member) == col(who.place),
-        col(listing.delivery_id) == scope.delivery_id,
-        col(listing.place) == col(member.listing),
-        col(listing.result).in_([Result.NO_LINK.value, REPEATED.value]),
-        col(said.delivery_id) == scope.delivery_id,
-        col(said.number) == col(listing.statement),
-    )
     unread: dict[tuple[UUID, str], set[tuple[date, date, datetime]]] = defaultdict(set)
-    for query in (refused, awaited):
+    for query in (refused, _listings(scope, taken=False)):
         found: Any = await scope.session.execute(query)
         for person_id, kind, first, following, stated_at in found:
             unread[person_id, kind].add((first, following, stated_at))
@@ -105,31 +86,36 @@ async def _stand(scope: Scope, persons: Collection[UUID]) -> dict[tuple[UUID, st
             )
             for person_id, kind, first, following in rows:
                 found[person_id, kind].append((first, following))
-    for person_id, kind, first, following in await _listed(scope):
+    # One in which the delivery itself lists them may be taken later.
+    for person_id, kind, first, following, _ in await scope.session.execute(_listings(scope, taken=True)):
         found[person_id, kind].append((first, following))
     return found
 
 
-async def _listed(scope: Scope) -> Sequence[Any]:
-    """In which households the delivery itself lists these persons, on which days: one of them may be taken later."""
+def _listings(scope: Scope, *, taken: bool) -> Any:
+    """In which households the delivery lists these persons, on which days and when: those that are taken, or those
+    that wait for the link of somebody else in them or were listed otherwise before.
+    """
     who, member, listing = DeliverySubject, aliased(DeliveryMember), aliased(DeliverySubject)
     said = DeliveryStatement
-    found = await scope.session.execute(
-        select(
-            col(who.person_id), col(listing.household_kind), col(said.valid_from), col(said.valid_next)
-        ).where(
-            scope.which,
-            col(who.person_id).is_not(None),
-            col(member.delivery_id) == scope.delivery_id,
-            col(member.member) == col(who.place),
-            col(listing.delivery_id) == scope.delivery_id,
-            col(listing.place) == col(member.listing),
-            func.coalesce(col(listing.result), "").not_in([Result.NO_LINK.value, REPEATED.value]),
-            col(said.delivery_id) == scope.delivery_id,
-            col(said.number) == col(listing.statement),
-        )
+    waits = func.coalesce(col(listing.result), "").in_([Result.NO_LINK.value, REPEATED.value])
+    return select(
+        col(who.person_id),
+        col(listing.household_kind),
+        col(said.valid_from),
+        col(said.valid_next),
+        col(said.stated_at),
+    ).where(
+        scope.which,
+        col(who.person_id).is_not(None),
+        col(member.delivery_id) == scope.delivery_id,
+        col(member.member) == col(who.place),
+        col(listing.delivery_id) == scope.delivery_id,
+        col(listing.place) == col(member.listing),
+        ~waits if taken else waits,
+        col(said.delivery_id) == scope.delivery_id,
+        col(said.number) == col(listing.statement),
     )
-    return found.all()
 
 
 async def read_at_last(scope: Scope, listings: Sequence[Listing]) -> None:
